@@ -1,0 +1,1 @@
+"""Batch Exports: product-analytics events, streamed out of an event store into people's own stores."""

@@ -1,0 +1,1 @@
+"""The HTTP side that all routes share."""

@@ -1,0 +1,131 @@
+"""Every number and address of the service, typed, in small groups, each with its unit and reason.
+
+Each field is an environment variable: its name in upper case behind ``BATCH_EXPORTS_`` (a ``.env`` file works too).
+Durations are seconds (``90``, ``0.5``) or ISO 8601 (``PT90S``).
+"""
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ENV_PREFIX = "BATCH_EXPORTS_"
+
+
+def _seconds(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _comma_separated(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
+Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_comma_separated)]
+
+
+class _Group(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_file=".env", extra="ignore", frozen=True)
+
+
+class DatabaseSettings(_Group):
+    database_url: SecretStr = Field(
+        SecretStr("postgresql+asyncpg://postgres@127.0.0.1:5432/batch_exports"),
+        description="The service's own state. An SQLAlchemy URL with the asyncpg driver.",
+    )
+    event_store_url: SecretStr | None = Field(
+        None, description="The event store, when it is another database than DATABASE_URL."
+    )
+    database_pool_size: int = Field(
+        10,
+        ge=1,
+        description="Connections kept per process. API requests and heartbeats share them; runs read elsewhere.",
+    )
+    database_connect_timeout: Seconds = Field(
+        timedelta(seconds=5),
+        description="How long a new connection may take before the database counts as unreachable.",
+    )
+
+
+class RedisSettings(_Group):
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379"),
+        description="Redis or Valkey. It carries hints only; it may lose everything.",
+    )
+    redis_connect_timeout: Seconds = Field(
+        timedelta(seconds=2), description="Short, because a hint that cannot be sent is not waited for."
+    )
+
+
+class SecuritySettings(_Group):
+    encryption_keys: Secrets = Field(
+        default_factory=list,
+        description="Fernet keys for destination credentials at rest, newest first, comma-separated. "
+        "Make one with: openssl rand -base64 32 | tr '+/' '-_'",
+    )
+
+
+class ApiSettings(_Group):
+    api_max_body_bytes: int = Field(1024 * 1024, ge=1024, description="A larger request body is answered with 413.")
+
+
+class RunSettings(_Group):
+    lease_ttl: Seconds = Field(
+        timedelta(seconds=40),
+        description="A run whose worker has not been heard of for this long goes to another worker.",
+    )
+    heartbeat_interval: Seconds = Field(
+        timedelta(seconds=10), description="Four beats to a lease, so that one lost beat never loses a run."
+    )
+    settle_delay: Seconds = Field(
+        timedelta(seconds=30), description="How long past its end an interval is left alone, for rows still arriving."
+    )
+    retry_backoff_initial: Seconds = Field(
+        timedelta(seconds=1), description="Upper bound of the first random wait before a failed run is tried again."
+    )
+    retry_backoff_max: Seconds = Field(timedelta(minutes=10), description="Upper bound of every later wait.")
+    retry_max_attempts: int = Field(
+        10, ge=1, description="Attempts before a run whose error might have passed ends FailedRetryable."
+    )
+    batch_bytes: int = Field(
+        8 * 1024 * 1024, ge=64 * 1024, description="Size of one Arrow batch on its way from source to destination."
+    )
+
+
+class WorkerSettings(_Group):
+    worker_slots: int = Field(2, ge=1, description="Runs at the same time in one worker process.")
+    worker_poll_interval: Seconds = Field(
+        timedelta(seconds=5), description="How often an idle worker looks into Postgres by itself, hints or none."
+    )
+    worker_shutdown_grace: Seconds = Field(
+        timedelta(seconds=20), description="How long running runs may go on after SIGTERM before they are handed back."
+    )
+    tick_interval: Seconds = Field(
+        timedelta(seconds=10), description="How often due intervals are turned into runs, by any one worker."
+    )
+    catch_up_limit: int = Field(
+        1000, ge=1, description="Intervals of one export made up per pass after the service was down; the rest follow."
+    )
+
+
+class Settings(DatabaseSettings, RedisSettings, SecuritySettings, ApiSettings, RunSettings, WorkerSettings):
+    """All settings of one process. Frozen; made once, at the composition root."""
+
+    log_format: str = Field(
+        "console", pattern="^(console|json)$", description="`console` for people, `json` for machines."
+    )
+    log_level: str = Field(
+        "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="The least level that is logged."
+    )
+
+    @property
+    def event_store_dsn(self) -> str:
+        """libpq URI of the event store, for drivers that are not SQLAlchemy's. Holds a password: never log it."""
+        url = self.event_store_url or self.database_url
+        return url.get_secret_value().replace("postgresql+asyncpg://", "postgresql://", 1)

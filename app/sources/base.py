@@ -1,0 +1,61 @@
+"""The seam towards event stores: one frozen query in, Arrow record batches out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+import pyarrow as pa
+
+from app.streams import Batches, json_field
+
+EVENT_COLUMNS = pa.schema(
+    [
+        pa.field("uuid", pa.string()),
+        pa.field("event", pa.string()),
+        json_field("properties"),
+        pa.field("distinct_id", pa.string()),
+        pa.field("person_id", pa.string()),
+        json_field("person_properties"),
+        pa.field("elements_chain", pa.string()),
+        pa.field("timestamp", pa.timestamp("us", tz="UTC")),
+        pa.field("created_at", pa.timestamp("us", tz="UTC")),
+        pa.field("_inserted_at", pa.timestamp("us", tz="UTC")),
+        pa.field("team_id", pa.int64()),
+    ]
+)
+"""Every column of the ``events`` model that a destination may ask for, and its type (the contract's section 9.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    """Which rows and columns. The window is half-open, ``[start, end)``, UTC; no ``start`` means from the beginning."""
+
+    project_id: int
+    model: str
+    start: datetime | None
+    end: datetime
+    select_by: Literal["ingested_at", "timestamp"]
+    columns: Sequence[str]
+    include_events: Sequence[str] = ()
+    exclude_events: Sequence[str] = ()
+
+
+class Source(Protocol):
+    """An event store. All methods raise :class:`app.errors.RunError`; nothing of the driver leaks out."""
+
+    def schema(self, query: EventQuery) -> pa.Schema:
+        """The columns ``read`` yields, in order; JSON text is marked by ``app.streams.json_field``."""
+        ...
+
+    def read(self, query: EventQuery) -> Batches:
+        """The rows, in batches of any size. Closing the iterator ends the query at the server."""
+        ...
+
+    async def count(self, query: EventQuery) -> int: ...
+
+    async def earliest(self, query: EventQuery) -> datetime | None:
+        """The least value of the selecting time column, or None when the window is empty."""
+        ...
+
+    async def aclose(self) -> None: ...
