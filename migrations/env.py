@@ -10,7 +10,8 @@ from app.db.base import Base
 from app.models import EVENT_STORE_SCHEMA
 from app.settings import Settings
 
-ADVISORY_LOCK = (
+# "batch". Several processes may migrate at once: one does the work, the others wait and find it done.
+ADVISORY_LOCK = 0x6261746368
     0x6261746368  # "batch": several processes may migrate at once, one does the work, the others find it done
 )
 
