@@ -12,8 +12,6 @@ from app.settings import Settings
 
 # "batch". Several processes may migrate at once: one does the work, the others wait and find it done.
 ADVISORY_LOCK = 0x6261746368
-    0x6261746368  # "batch": several processes may migrate at once, one does the work, the others find it done
-)
 
 
 def _url() -> str:
