@@ -75,6 +75,12 @@ class ApiSettings(_Group):
     api_max_body_bytes: int = Field(1024 * 1024, ge=1024, description="A larger request body is answered with 413.")
 
 
+class LimitSettings(_Group):
+    max_concurrent_backfills: int = Field(
+        5, ge=1, description="Unfinished backfills of one project; one more is answered with 429."
+    )
+
+
 class RunSettings(_Group):
     lease_ttl: Seconds = Field(
         timedelta(seconds=40),
@@ -114,7 +120,9 @@ class WorkerSettings(_Group):
     )
 
 
-class Settings(DatabaseSettings, RedisSettings, SecuritySettings, ApiSettings, RunSettings, WorkerSettings):
+class Settings(
+    DatabaseSettings, RedisSettings, SecuritySettings, ApiSettings, LimitSettings, RunSettings, WorkerSettings
+):
     """All settings of one process. Frozen; made once, at the composition root."""
 
     log_format: str = Field(

@@ -1,0 +1,1 @@
+"""When things run: pure arithmetic on intervals, and the tick that turns due windows into rows."""

@@ -1,0 +1,45 @@
+"""Structured logs and metrics of a process. Call :func:`configure_logging` once, at its start."""
+
+import logging
+import sys
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from app.settings import Settings
+
+RUNS_FINISHED = Counter("batch_exports_runs_finished_total", "Runs by how they ended.", ["status", "destination"])
+ROWS_EXPORTED = Counter("batch_exports_rows_exported_total", "Rows of completed runs.", ["destination"])
+BYTES_EXPORTED = Counter("batch_exports_bytes_exported_total", "Bytes written by completed runs.", ["destination"])
+RUN_SECONDS = Histogram(
+    "batch_exports_run_seconds",
+    "From claim to the end of an attempt.",
+    ["destination"],
+    buckets=(0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200, 21600),
+)
+
+
+def configure_logging(settings: Settings) -> None:
+    """Logs go to standard error, for standard output belongs to a command's one result."""
+    level = logging.getLevelNamesMapping()[settings.log_level]
+    renderer: structlog.types.Processor = (
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    # Libraries that log by the standard module say only what an operator must act on.
+    logging.basicConfig(
+        level=max(level, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+    )
