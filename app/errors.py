@@ -18,11 +18,12 @@
         ├── Retryable               a later attempt may succeed
         │   ├── Transient           network, restart, time-out
         │   ├── Throttled           the other side asks us to slow down
-        │   └── SourceUnavailable   the event store does not answer
+        │   ├── SourceUnavailable   the event store does not answer
+        │   └── Defect              ours: a bug; tried again, for what brought it out may pass
         └── Terminal                the same attempt would fail again
             ├── Misconfigured       settings or permissions of the destination must be changed first
             ├── DataError           rows that the destination cannot take
-            └── Defect              ours: a bug in this service
+            └── Unsupported         this version cannot do what the export asks for
 
 ``LeaseLost`` is none of these: the run belongs to another worker, so nothing may be recorded.
 """
@@ -154,6 +155,10 @@ class SourceUnavailable(Retryable):
     error_class = "source"
 
 
+class Defect(Retryable):
+    error_class = "defect"
+
+
 class Terminal(RunError):
     """The same attempt would fail again."""
 
@@ -168,8 +173,8 @@ class DataError(Terminal):
     error_class = "data"
 
 
-class Defect(Terminal):
-    error_class = "defect"
+class Unsupported(Terminal):
+    error_class = "unsupported"
 
 
 class LeaseLost(BatchExportsError):

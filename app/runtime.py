@@ -11,7 +11,8 @@ from app.crypto import Cipher
 from app.db.engine import Sessions, create_engine, create_sessions
 from app.queue import Queue
 from app.settings import Settings
-from app.sources import Source, open_source
+from app.sources import open_source
+from app.sources.base import Source
 
 
 def utc_now() -> datetime:

@@ -1,0 +1,1 @@
+"""The worker: picks up runs and moves them. arq carries hints to it; Postgres is where the work is."""

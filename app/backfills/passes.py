@@ -1,0 +1,78 @@
+"""The SQL of advancing backfills."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import exists, func, select, update
+
+from app.db.repository import Repository
+from app.models import Backfill, BackfillStatus, Export, Run, RunStatus
+from app.models.enums import UNFINISHED_BACKFILL, UNFINISHED_RUN
+
+BUSY = exists().where(Run.backfill_id == Backfill.id, Run.status.in_(UNFINISHED_RUN))
+"""A run of the backfill is unfinished."""
+
+
+class BackfillPasses(Repository):
+    async def unfinished(self, backfill_id: UUID) -> tuple[Backfill, Export] | None:
+        query = (
+            select(Backfill, Export)
+            .join(Export, Export.id == Backfill.export_id)
+            .where(Backfill.id == backfill_id, Backfill.status.in_(UNFINISHED_BACKFILL), ~Export.deleted)
+        )
+        row = (await self.session.execute(query)).one_or_none()
+        return (row[0], row[1]) if row is not None else None
+
+    async def lock_idle(self, backfill_id: UUID) -> tuple[Backfill, Export] | None:
+        """The running backfill and its export, locked until the transaction ends; None while a run of it is unfinished.
+
+        Runs are looked for in a second statement: it sees what a pass committed that held the lock before this one.
+        """
+        locked = select(Backfill).where(Backfill.id == backfill_id, Backfill.status == BackfillStatus.RUNNING)
+        backfill = (await self.session.scalars(locked.with_for_update())).one_or_none()
+        if backfill is None or await self.session.scalar(select(BUSY).where(Backfill.id == backfill_id)):
+            return None
+        export = await self.session.get_one(Export, backfill.export_id, with_for_update={"key_share": True})
+        return None if export.deleted else (backfill, export)
+
+    async def begin(
+        self,
+        backfill_id: UUID,
+        status: BackfillStatus,
+        count: int | None,
+        adjusted_start: datetime | None,
+        finished_at: datetime | None,
+    ) -> None:
+        """Record the info step, unless another pass has, or the backfill was cancelled meanwhile."""
+        await self.session.execute(
+            update(Backfill)
+            .where(Backfill.id == backfill_id, Backfill.status == BackfillStatus.STARTING)
+            .values(
+                status=status,
+                total_records_count=count,
+                adjusted_start_at=adjusted_start,
+                finished_at=finished_at,
+                last_updated_at=func.clock_timestamp(),
+            )
+        )
+
+    async def complete(self, backfill: Backfill, now: datetime) -> None:
+        """All runs are made and ended: the count becomes what was really exported."""
+        exported = func.coalesce(
+            func.sum(func.coalesce(Run.records_completed, 0) + func.coalesce(Run.records_failed, 0)), 0
+        )
+        query = select(exported).where(Run.backfill_id == backfill.id, Run.status == RunStatus.COMPLETED)
+        backfill.total_records_count = int((await self.session.scalars(query)).one())
+        backfill.status = BackfillStatus.COMPLETED
+        backfill.finished_at = backfill.last_updated_at = now
+
+    async def idle(self, limit: int) -> Sequence[UUID]:
+        """Unfinished backfills that wait for a pass: none of their runs is unfinished."""
+        query = (
+            select(Backfill.id)
+            .where(Backfill.status.in_(UNFINISHED_BACKFILL), ~BUSY)
+            .order_by(Backfill.last_updated_at)
+            .limit(limit)
+        )
+        return (await self.session.scalars(query)).all()

@@ -1,0 +1,190 @@
+"""Who may work on a run: claims, leases and the writes that an attempt makes, each fenced by its epoch.
+
+The database's clock alone decides. An epoch is raised by every claim and never reset, so a worker that was paused,
+partitioned or thought dead finds that none of its writes match a row any more.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.sql.dml import Update
+from sqlalchemy.sql.elements import ColumnElement
+
+from app.db.repository import Repository
+from app.errors import RunError
+from app.models import Export, Run, RunStatus, SelectBy
+from app.models.enums import UNFINISHED_RUN
+from app.scheduling.intervals import Window
+
+NOW = func.clock_timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One attempt at one run, with all it needs to know of its export. The config is still sealed."""
+
+    run_id: UUID
+    epoch: int
+    attempt: int
+    export_id: UUID
+    project_id: int
+    backfill_id: UUID | None
+    model: str
+    destination_type: str
+    destination_config: bytes
+    start: datetime | None
+    end: datetime
+    select_by: str
+
+
+class ClaimRepository(Repository):
+    async def claim(self, owner: str, lease_ttl: timedelta) -> Claim | None:
+        """Take the run that has been ready longest: never claimed, handed back, due again, or left by a lost worker."""
+        ready = (
+            select(Run.id)
+            .where(_claimable())
+            .order_by(Run.not_before, Run.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+            .scalar_subquery()
+        )
+        statement = (
+            update(Run)
+            .where(Run.id == ready, Export.id == Run.export_id)
+            .values(
+                status=RunStatus.RUNNING,
+                epoch=Run.epoch + 1,
+                owner=owner,
+                lease_until=NOW + lease_ttl,
+                last_updated_at=NOW,
+            )
+            .returning(
+                Run.id.label("run_id"),
+                Run.epoch,
+                Run.attempt,
+                Run.export_id,
+                Run.project_id,
+                Run.backfill_id,
+                Export.model,
+                Export.destination_type,
+                Export.destination_config,
+                Run.data_interval_start.label("start"),
+                Run.data_interval_end.label("end"),
+                Run.select_by,
+            )
+            .execution_options(synchronize_session=False)
+        )
+        row = (await self.session.execute(statement)).one_or_none()
+        return Claim(**row._mapping) if row is not None else None
+
+    async def extend(self, claim: Claim, lease_ttl: timedelta) -> bool:
+        """Keep the lease. False: it lapsed, passed to another worker, or the run was cancelled; never taken back."""
+        held = and_(_held(claim), Run.lease_until > NOW)
+        return await self._write(update(Run).where(held).values(lease_until=NOW + lease_ttl, last_updated_at=NOW))
+
+    async def complete(self, claim: Claim, rows: int, size: int) -> bool:
+        """Everything is at the destination. False: the run is not this attempt's to finish."""
+        return await self._finish(
+            claim, RunStatus.COMPLETED, records_completed=rows, bytes_exported=size, latest_error=None, error_class=None
+        )
+
+    async def fail(self, claim: Claim, status: RunStatus, error: RunError) -> bool:
+        return await self._finish(claim, status, latest_error=str(error), error_class=error.error_class)
+
+    async def retry_later(self, claim: Claim, error: RunError, delay: timedelta) -> bool:
+        """The attempt failed and another one follows, not before ``delay`` has passed."""
+        return await self._write(
+            update(Run)
+            .where(_held(claim))
+            .values(
+                attempt=Run.attempt + 1,
+                owner=None,
+                lease_until=None,
+                not_before=NOW + delay,
+                latest_error=str(error),
+                error_class=error.error_class,
+                last_updated_at=NOW,
+            )
+        )
+
+    async def hand_back(self, claim: Claim) -> bool:
+        """Give the run to whoever is next. A deploy is no failure: the attempt does not count."""
+        return await self._write(
+            update(Run).where(_held(claim)).values(owner=None, lease_until=None, not_before=NOW, last_updated_at=NOW)
+        )
+
+    async def reap(self) -> Sequence[UUID]:
+        """Free the runs of workers that were not heard of for a whole lease. Not a failure of the run either."""
+        lapsed = and_(Run.status.in_(UNFINISHED_RUN), Run.lease_until < NOW)
+        locked = select(Run.id).where(lapsed).with_for_update(skip_locked=True).scalar_subquery()
+        statement = (
+            update(Run)
+            .where(Run.id.in_(locked))
+            .values(owner=None, lease_until=None, last_updated_at=NOW)
+            .returning(Run.id)
+            .execution_options(synchronize_session=False)
+        )
+        return (await self.session.scalars(statement)).all()
+
+    async def ready(self, limit: int) -> Sequence[UUID]:
+        """Runs that nobody has claimed though they could, longest waiting first."""
+        query = select(Run.id).where(_claimable()).order_by(Run.not_before, Run.id).limit(limit)
+        return (await self.session.scalars(query)).all()
+
+    async def add(
+        self,
+        export: Export,
+        windows: Iterable[Window],
+        settle: timedelta,
+        *,
+        backfill_id: UUID | None = None,
+        select_by: SelectBy = SelectBy.INGESTED_AT,
+    ) -> Sequence[UUID]:
+        """Make one run per window, where there is none yet; the new ones' ids. Each waits ``settle`` past its end."""
+        rows = [
+            {
+                "id": uuid4(),
+                "export_id": export.id,
+                "project_id": export.project_id,
+                "backfill_id": backfill_id,
+                "data_interval_start": window.start,
+                "data_interval_end": window.end,
+                "select_by": select_by,
+                "status": RunStatus.STARTING,
+                "attempt": 0,
+                "epoch": 0,
+                "not_before": window.end + settle,
+            }
+            for window in windows
+        ]
+        if not rows:
+            return []
+        statement = insert(Run).values(rows).on_conflict_do_nothing().returning(Run.id)
+        return (await self.session.scalars(statement)).all()
+
+    async def _finish(self, claim: Claim, status: RunStatus, **values: object) -> bool:
+        return await self._write(
+            update(Run)
+            .where(_held(claim))
+            .values(status=status, owner=None, lease_until=None, finished_at=NOW, last_updated_at=NOW, **values)
+        )
+
+    async def _write(self, statement: Update) -> bool:
+        result = await self.session.execute(statement.execution_options(synchronize_session=False))
+        assert isinstance(result, CursorResult)
+        return result.rowcount == 1
+
+
+def _claimable() -> ColumnElement[bool]:
+    free = or_(Run.lease_until.is_(None), Run.lease_until < NOW)
+    return and_(Run.status.in_(UNFINISHED_RUN), Run.not_before <= NOW, free)
+
+
+def _held(claim: Claim) -> ColumnElement[bool]:
+    """The row is still this attempt's: not claimed since, and not cancelled."""
+    return and_(Run.id == claim.run_id, Run.epoch == claim.epoch, Run.status == RunStatus.RUNNING)

@@ -1,0 +1,24 @@
+"""``python -m worker``: one worker process. ``batch-exports worker`` checks the services first, then becomes this."""
+
+import asyncio
+import sys
+
+from app.errors import SetupError
+from app.settings import Settings
+from app.telemetry import configure_logging
+from worker.main import serve
+
+
+def main() -> int:
+    try:
+        settings = Settings()
+        configure_logging(settings)
+        asyncio.run(serve(settings))
+    except SetupError as error:
+        sys.stderr.write(f"batch-exports worker: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""The worker process: its slots, arq's loop, and what keeps both going.
+
+Runs live in our own task group, never in arq's: arq stops on the first error of Redis, and its jobs with it. Here arq
+only listens for hints and for the cron tick; when Redis goes away it is started again, and meanwhile the slots pull
+from Postgres and this process ticks by itself.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from contextlib import suppress
+from datetime import UTC
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import structlog
+from arq.cron import CronJob, cron
+from arq.worker import Worker, create_worker
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.backfills.advance import Advancer
+from app.pipeline.execute import Executor
+from app.queue import QUEUE_NAME, deserialize, redis_settings, serialize
+from app.runtime import Runtime, open_runtime
+from app.scheduling.tick import Ticker
+from app.settings import Settings
+from worker.pool import RunPool
+from worker.tasks import Works, advance, pass_over, tick, wake
+
+if TYPE_CHECKING:
+    from arq.typing import WorkerSettingsBase
+
+RECONNECT_WAIT = 2.0
+"""Seconds between attempts to listen on Redis again."""
+
+log = structlog.get_logger(__name__)
+
+
+class WorkerSettings:
+    """arq's settings. Hints are short, so one lost to a time-out or an error costs nothing: the next tick names the run
+    again."""
+
+    functions: ClassVar[list[Any]] = [wake, advance]
+    queue_name = QUEUE_NAME
+    job_serializer = staticmethod(serialize)
+    job_deserializer = staticmethod(deserialize)
+    handle_signals = False
+    job_timeout = 600
+    """Seconds. A backfill's rows are counted within five minutes."""
+    max_jobs = 100
+    queue_read_limit = 1000
+    """arq counts running jobs against what it reads; far above max_jobs, so that busy hints starve nobody."""
+    max_tries = 1
+    keep_result = 0
+    poll_delay = 0.1
+    """Seconds. A backfill starts within a second of its request, and so does each of its windows."""
+    health_check_interval = 30
+    timezone = UTC
+
+
+class WorkerProcess:
+    """Everything one worker process does, from start to a clean stop."""
+
+    def __init__(self, runtime: Runtime, owner: str) -> None:
+        self._settings = settings = runtime.settings
+        advancer = Advancer(runtime.sessions, runtime.source, runtime.clock, settings.settle_delay)
+        ticker = Ticker(runtime.sessions, runtime.clock, settings.settle_delay, settings.catch_up_limit)
+        pool = RunPool(runtime, Executor(runtime, owner), advancer)
+        self._works = Works(pool, ticker, advancer)
+        self._listening = False
+
+    async def serve(self, stopping: asyncio.Event) -> None:
+        """Work until ``stopping`` is set and every run has ended or is handed back."""
+        async with asyncio.TaskGroup() as group:
+            listener = group.create_task(self._listen())
+            ticker = group.create_task(self._tick_alone())
+            await self._works.pool.serve(stopping)
+            listener.cancel()
+            ticker.cancel()
+
+    async def _listen(self) -> None:
+        while True:
+            # arq would write into the settings object it is given, so each listener has one of its own.
+            listener = create_worker(
+                cast("type[WorkerSettingsBase]", WorkerSettings),
+                redis_settings=redis_settings(self._settings),
+                cron_jobs=[_cron_tick(self._settings)],
+                ctx={"works": self._works},
+                on_startup=self._now_listening,
+            )
+            try:
+                await listener.async_run()
+            except (RedisError, OSError) as error:
+                log.warning("not listening: Redis does not answer; pulling from Postgres", reason=type(error).__name__)
+            except asyncio.CancelledError:
+                # arq cancels its own loop when it gives up; only our own cancellation ends this one.
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise
+            finally:
+                self._listening = False
+                await _close(listener)
+            await asyncio.sleep(RECONNECT_WAIT)
+
+    async def _now_listening(self, ctx: dict[str, Any]) -> None:
+        self._listening = True
+        log.info("listening for hints")
+
+    async def _tick_alone(self) -> None:
+        """Tick at the start, and from then on whenever arq's cron cannot."""
+        needed = True
+        while True:
+            if needed:
+                try:
+                    await pass_over(self._works)
+                except (SQLAlchemyError, OSError) as error:
+                    log.warning("tick missed: the database does not answer", reason=type(error).__name__)
+            await asyncio.sleep(self._settings.tick_interval.total_seconds())
+            needed = not self._listening
+
+
+def _cron_tick(settings: Settings) -> CronJob:
+    every = max(1, min(60, int(settings.tick_interval.total_seconds())))
+    return cron(tick, name="tick", second=set(range(0, 60, every)), timeout=300)
+
+
+async def _close(listener: Worker) -> None:
+    for task in (listener.main_task, *listener.tasks.values(), *listener.job_tasks.values()):
+        if task is not None:
+            task.cancel()
+    with suppress(RedisError, OSError, asyncio.CancelledError):
+        await listener.close()
+
+
+async def serve(settings: Settings) -> None:
+    """One worker process, until SIGINT or SIGTERM."""
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stopping.set)
+    async with open_runtime(settings, application_name="batch-exports worker") as runtime:
+        log.info("worker started", owner=owner, slots=settings.worker_slots)
+        await WorkerProcess(runtime, owner).serve(stopping)
+    log.info("worker stopped", owner=owner)
