@@ -1,0 +1,80 @@
+"""Rows for tests, with everything filled in that a test does not care about."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.crypto import Cipher
+from app.models import Backfill, Export, Organization, Project
+from app.tenants.service import create_organization, create_project
+
+
+def utc(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc, arg-type]
+
+
+async def make_project(session: AsyncSession, organization: Organization | None = None) -> Project:
+    if organization is None:
+        organization = await create_organization(session, "Test organization")
+    return await create_project(session, organization.id, "Test project")
+
+
+async def make_export(
+    session: AsyncSession,
+    cipher: Cipher,
+    project: Project | None = None,
+    *,
+    destination_type: str = "NoOp",
+    config: dict[str, Any] | None = None,
+    **values: Any,
+) -> Export:
+    project = project or await make_project(session)
+    defaults: dict[str, Any] = {"name": "Test export", "interval": "hour", "next_start": utc(2026, 1, 1)}
+    export = Export(
+        project_id=project.id,
+        destination_type=destination_type,
+        destination_config=cipher.seal(config or {}),
+        **{**defaults, **values},
+    )
+    session.add(export)
+    await session.flush()
+    return export
+
+
+async def make_backfill(session: AsyncSession, export: Export, **values: Any) -> Backfill:
+    backfill = Backfill(export_id=export.id, project_id=export.project_id, **values)
+    session.add(backfill)
+    await session.flush()
+    return backfill
+
+
+async def add_event(
+    session: AsyncSession,
+    team_id: int,
+    timestamp: datetime,
+    *,
+    inserted_at: datetime | None = None,
+    event: str = "$pageview",
+    properties: str = "{}",
+    uuid: UUID | None = None,
+) -> UUID:
+    """One event, straight into the event store."""
+    uuid = uuid or uuid4()
+    await session.execute(
+        text(
+            "INSERT INTO event_store.events (uuid, team_id, event, distinct_id, properties, timestamp, inserted_at) "
+            "VALUES (:uuid, :team_id, :event, 'user', CAST(:properties AS json), :timestamp, :inserted_at)"
+        ),
+        {
+            "uuid": uuid,
+            "team_id": team_id,
+            "event": event,
+            "properties": properties,
+            "timestamp": timestamp,
+            "inserted_at": inserted_at or timestamp,
+        },
+    )
+    return uuid
