@@ -135,5 +135,6 @@ class Settings(
     @property
     def event_store_dsn(self) -> str:
         """libpq URI of the event store, for drivers that are not SQLAlchemy's. Holds a password: never log it."""
-        url = self.event_store_url or self.database_url
-        return url.get_secret_value().replace("postgresql+asyncpg://", "postgresql://", 1)
+        url = (self.event_store_url or self.database_url).get_secret_value()
+        # asyncpg and libpq name the one parameter that people set differently.
+        return url.replace("postgresql+asyncpg://", "postgresql://", 1).replace("?ssl=", "?sslmode=")

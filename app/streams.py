@@ -5,10 +5,11 @@ backpressure: nothing is read before the far end asks for it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from functools import partial
+from typing import Any, Never, TypeAlias, TypeVar
 
 import pyarrow as pa
 
@@ -17,7 +18,8 @@ JSON_FIELD = {b"batch_exports.json": b"1"}
 
 T = TypeVar("T")
 
-Batches: TypeAlias = AsyncIterator[pa.RecordBatch]
+Batches: TypeAlias = AsyncGenerator[pa.RecordBatch, None]
+"""Generators, so that whoever stops early can close them: closing reaches back to the source and ends its query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Chunk:
     last: bool
 
 
-Chunks: TypeAlias = AsyncIterator[Chunk]
+Chunks: TypeAlias = AsyncGenerator[Chunk, None]
 Encode: TypeAlias = Callable[[Batches], Chunks]
 
 
@@ -46,76 +48,53 @@ def is_json(field: "pa.Field[Any]") -> bool:
     return JSON_FIELD.keys() <= (field.metadata or {}).keys()
 
 
-@dataclass(slots=True)
-class Meter:
-    """Counts what passes: rows, and bytes of Arrow memory."""
-
-    rows: int = 0
-    bytes: int = 0
-
-    async def measure(self, batches: Batches) -> Batches:
-        async for batch in batches:
-            self.rows += batch.num_rows
-            self.bytes += batch.nbytes
-            yield batch
-
-
 async def rechunk(batches: Batches, max_bytes: int) -> Batches:
     """Cut batches larger than ``max_bytes`` into slices of about that size; slices share memory with their batch.
 
     A single row may be larger than ``max_bytes``; it passes alone. Empty batches are dropped.
     """
-    async for batch in batches:
-        if batch.num_rows == 0:
-            continue
-        rows = max(1, int(batch.num_rows * max_bytes / max(batch.nbytes, 1)))
-        for start in range(0, batch.num_rows, rows):
-            yield batch.slice(start, rows)
+    async with aclosing(batches):
+        async for batch in batches:
+            if batch.num_rows == 0:
+                continue
+            rows = max(1, int(batch.num_rows * max_bytes / max(batch.nbytes, 1)))
+            for start in range(0, batch.num_rows, rows):
+                yield batch.slice(start, rows)
 
 
-async def prefetch(items: AsyncIterator[T], ahead: int = 1) -> AsyncIterator[T]:
+async def prefetch(items: AsyncGenerator[T, None], ahead: int = 1) -> AsyncGenerator[T, None]:
     """Read up to ``ahead`` items while the consumer is busy with the one before.
 
     An error of the producer is raised at the consumer, after the items before it. Closing the result closes ``items``.
     """
-    queue: asyncio.Queue[tuple[bool, T | BaseException | None]] = asyncio.Queue(maxsize=ahead)
+    queue: asyncio.Queue[Callable[[], T]] = asyncio.Queue(maxsize=ahead)
 
     async def produce() -> None:
         try:
             async for item in items:
-                await queue.put((True, item))
+                await queue.put(partial(_give, item))
+            await queue.put(partial(_fail, StopAsyncIteration()))
         except Exception as error:
-            await queue.put((False, error))
-        else:
-            await queue.put((False, None))
+            await queue.put(partial(_fail, error))
 
-    producer = asyncio.create_task(produce())
-    try:
-        while True:
-            more, item = await queue.get()
-            if more:
-                yield item  # type: ignore[misc]
-            elif isinstance(item, BaseException):
-                raise item
-            else:
-                return
-    finally:
-        producer.cancel()
-        await asyncio.gather(producer, return_exceptions=True)
-        close = getattr(items, "aclose", None)
-        if close is not None:
-            await close()
+    async with aclosing(items):
+        producer = asyncio.create_task(produce())
+        try:
+            while True:
+                take = await queue.get()
+                try:
+                    item = take()
+                except StopAsyncIteration:
+                    return
+                yield item
+        finally:
+            producer.cancel()
+            await asyncio.gather(producer, return_exceptions=True)
 
 
-async def peek(items: AsyncIterator[T]) -> tuple[T | None, AsyncIterator[T]]:
-    """The first item, or None when there is none, and an iterator that still yields all of them."""
-    first = await anext(items, None)
+def _give(item: T) -> T:
+    return item
 
-    async def all_items() -> AsyncIterator[T]:
-        if first is not None:
-            yield first
-            async with aclosing(items) as rest:  # type: ignore[type-var]
-                async for item in rest:
-                    yield item
 
-    return first, all_items()
+def _fail(error: Exception) -> Never:
+    raise error

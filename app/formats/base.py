@@ -46,7 +46,7 @@ async def encode_files(
     that heartbeats and uploads go on.
     """
     file, encoder, size, pending = 0, None, 0, 0
-    async with aclosing(batches):  # type: ignore[type-var]
+    async with aclosing(batches):
         async for batch in batches:
             if encoder is None:
                 encoder = fmt.open(schema, compression)
