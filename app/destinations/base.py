@@ -1,6 +1,6 @@
 """The seam towards destinations: a class with its config, and one verb that pulls."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
@@ -15,7 +15,7 @@ from app.streams import Batches, Encode
 class DestinationConfig(BaseModel):
     """What every destination's config has. A field's type is what the contract checks."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     exclude_events: list[str] | None = None
     include_events: list[str] | None = None
@@ -77,12 +77,17 @@ class Destination(Protocol):
     """Columns of the ``events`` model that it stores, in order (the contract's section 9.1)."""
 
     @classmethod
-    def validate(cls, config: dict[str, Any]) -> dict[str, Any]:
+    def validate(cls, config: dict[str, Any], stored: Mapping[str, Any] | None) -> dict[str, Any]:
         """Rules across the keys of a whole, well-typed config; returns it as it is to be stored.
+
+        ``stored`` is the config before the update, None on create.
 
         :raises app.errors.ValidationFailed: with attr ``destination``.
         """
         ...
+
+    config: Any
+    """An instance of ``config_model``."""
 
     def __init__(self, config: Any) -> None: ...
 

@@ -1,0 +1,64 @@
+"""Object keys: pure functions of the window and the config, so that the same window always has the same keys.
+
+The rules are the contract's section 10.1. Times are those of the window's end, in UTC.
+"""
+
+from datetime import UTC, datetime
+from string import Formatter
+
+START_OF_TIME = "START"
+"""What ``{data_interval_start}`` is in a prefix when the window has no start."""
+
+
+def render_prefix(template: str, table: str, start: datetime | None, end: datetime) -> str:
+    """The prefix with its variables filled in. A template with anything else in braces is taken literally."""
+    end = end.astimezone(UTC)
+    values = {
+        "second": f"{end:%S}",
+        "minute": f"{end:%M}",
+        "hour": f"{end:%H}",
+        "day": f"{end:%d}",
+        "month": f"{end:%m}",
+        "year": f"{end.year:04}",
+        "data_interval_start": _iso(start) if start is not None else START_OF_TIME,
+        "data_interval_end": _iso(end),
+        "table": table,
+    }
+    try:
+        parts = list(Formatter().parse(template))
+    except ValueError:
+        return template
+    rendered = []
+    for text, name, spec, conversion in parts:
+        rendered.append(text)
+        if name is None:
+            continue
+        # Bare names only: a format spec could ask for gigabytes of padding, a dot for what is behind a value.
+        if name not in values or spec or conversion:
+            return template
+        rendered.append(values[name])
+    return "".join(rendered)
+
+
+def object_key(prefix: str, start: datetime | None, end: datetime, extension: str, number: int | None = None) -> str:
+    """``<prefix>/<start>-<end>[-<number>].<extension>``; ``prefix`` is rendered already, ``extension`` has no dot."""
+    numbered = "" if number is None else f"-{number}"
+    return _join(prefix, f"{_window(start, end)}{numbered}.{extension}")
+
+
+def manifest_key(prefix: str, start: datetime | None, end: datetime) -> str:
+    return _join(prefix, f"{_window(start, end)}_manifest.json")
+
+
+def _window(start: datetime | None, end: datetime) -> str:
+    return f"{_iso(start) if start is not None else None}-{_iso(end)}"
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()
+
+
+def _join(prefix: str, name: str) -> str:
+    """One slash between, none in front."""
+    folder = prefix.strip("/")
+    return f"{folder}/{name}" if folder else name

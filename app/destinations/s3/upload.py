@@ -1,0 +1,152 @@
+"""Putting files into a bucket: everything is sent first, and becomes visible only when all of it is there.
+
+A file is sent in parts as it is encoded, a few parts at a time, so memory is bounded whatever its size. The upload is
+completed by :meth:`Upload.commit`; until then the store lists nothing.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+from types_aiobotocore_s3 import S3Client
+
+from app.errors import DataError, Transient
+
+MIB: Final = 1024 * 1024
+PART_BYTES: Final = 16 * MIB
+"""Of the first parts. Large enough that a request's latency does not count."""
+PARTS_PER_SIZE: Final = 2000
+"""Parts double in size after so many: the ceiling of 10,000 parts then lies at about a terabyte."""
+MAX_PARTS: Final = 10_000
+"""S3's own limit."""
+PARTS_IN_FLIGHT: Final = 3
+"""Per run. With the part that is being gathered they hold 64 MiB, which two runs in 512 MiB can afford."""
+ATTEMPT_KEY: Final = "batch-exports-attempt"
+"""Metadata on every object: which attempt wrote it. Tells a commit whose answer was lost from one that failed."""
+
+
+def part_bytes(number: int) -> int:
+    """How large part ``number`` (from 1) is, unless it is the last."""
+    return PART_BYTES << ((number - 1) // PARTS_PER_SIZE)
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket, and what every object in it is created with (encryption, say)."""
+
+    client: S3Client
+    name: str
+    extra: Mapping[str, Any]
+    attempt: str
+    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARTS_IN_FLIGHT))
+
+    def create_arguments(self, key: str) -> dict[str, Any]:
+        return {"Bucket": self.name, "Key": key, "Metadata": {ATTEMPT_KEY: self.attempt}, **self.extra}
+
+
+class Upload:
+    """One file on its way. ``add`` until it is whole, then ``commit`` or ``abort``."""
+
+    def __init__(self, bucket: Bucket, key: str, parts: asyncio.TaskGroup) -> None:
+        self.key = key
+        self.rows = 0
+        self.bytes = 0
+        self._bucket = bucket
+        self._tasks = parts
+        self._gathered = bytearray()
+        self._upload_id: str | None = None
+        self._number = 0
+        self._etags: dict[int, str] = {}
+        self._sent = 0
+
+    async def add(self, data: bytes, rows: int) -> None:
+        """Waits while too many parts are in flight: that is the backpressure."""
+        self.rows += rows
+        self.bytes += len(data)
+        self._gathered += data
+        while len(self._gathered) >= (size := part_bytes(self._number + 1)):
+            part = bytes(memoryview(self._gathered)[:size])
+            del self._gathered[:size]
+            await self._send(part)
+
+    async def send_rest(self, *, alone: bool) -> None:
+        """Nothing more comes. A file below the size of one part that is ``alone`` waits for its commit; others are
+        sent now, so that many small files do not gather in memory."""
+        if self._upload_id is not None or not alone:
+            if self._gathered or self._number == 0:
+                await self._send(bytes(self._gathered))
+            self._gathered.clear()
+
+    async def commit(self) -> None:
+        """Make the file visible, and see that it is all there.
+
+        :raises Transient: when the store holds another size than was sent.
+        """
+        try:
+            if self._upload_id is None:
+                await self._bucket.client.put_object(
+                    **self._bucket.create_arguments(self.key), Body=bytes(self._gathered)
+                )
+            else:
+                await self._complete(self._upload_id)
+        except (ClientError, BotoCoreError, OSError, TimeoutError):
+            # The answer may have been lost on its way, not the request.
+            if not await self._is_ours():
+                raise
+        else:
+            if not await self._is_ours():
+                raise Transient(f"object '{self.key}' is not in bucket '{self._bucket.name}' as it was sent")
+        self._upload_id = None
+
+    async def abort(self) -> None:
+        """Leave nothing behind. Errors are the caller's to ignore."""
+        if self._upload_id is not None:
+            await self._bucket.client.abort_multipart_upload(
+                Bucket=self._bucket.name, Key=self.key, UploadId=self._upload_id
+            )
+            self._upload_id = None
+
+    async def delete(self) -> None:
+        await self._bucket.client.delete_object(Bucket=self._bucket.name, Key=self.key)
+
+    async def _send(self, part: bytes) -> None:
+        if self._number == MAX_PARTS:
+            raise DataError(f"'{self.key}' needs more than {MAX_PARTS} parts; set 'max_file_size_mb'")
+        if self._upload_id is None:
+            created = await self._bucket.client.create_multipart_upload(**self._bucket.create_arguments(self.key))
+            self._upload_id = created["UploadId"]
+        self._number += 1
+        await self._bucket.slots.acquire()
+        self._tasks.create_task(self._send_part(self._upload_id, self._number, part))
+
+    async def _send_part(self, upload_id: str, number: int, part: bytes) -> None:
+        try:
+            answer = await self._bucket.client.upload_part(
+                Bucket=self._bucket.name, Key=self.key, UploadId=upload_id, PartNumber=number, Body=part
+            )
+            self._etags[number] = answer["ETag"]
+            self._sent += len(part)
+        finally:
+            self._bucket.slots.release()
+
+    async def _complete(self, upload_id: str) -> None:
+        numbers = sorted(self._etags)
+        assert numbers == list(range(1, self._number + 1)), f"parts {numbers} of {self._number}"
+        assert self._sent == self.bytes, f"{self._sent} bytes sent of {self.bytes}"
+        await self._bucket.client.complete_multipart_upload(
+            Bucket=self._bucket.name,
+            Key=self.key,
+            UploadId=upload_id,
+            MultipartUpload={"Parts": [{"PartNumber": number, "ETag": self._etags[number]} for number in numbers]},
+        )
+
+    async def _is_ours(self) -> bool:
+        try:
+            head = await self._bucket.client.head_object(Bucket=self._bucket.name, Key=self.key)
+        except ClientError as error:
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
+                return False
+            raise
+        return head["ContentLength"] == self.bytes and head["Metadata"].get(ATTEMPT_KEY) == self._bucket.attempt

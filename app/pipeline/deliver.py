@@ -1,0 +1,86 @@
+"""Source, format and destination of one run, put together from its row."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+from app import destinations
+from app.destinations.base import Destination, Target, Written
+from app.errors import Misconfigured, SetupError, Unsupported
+from app.formats import FORMATS
+from app.formats.base import Format, encode_files
+from app.models import Model, SelectBy
+from app.runs.claims import Claim
+from app.runtime import Runtime
+from app.sources.base import EventQuery
+from app.streams import Batches, Chunks, Encode, prefetch, rechunk
+
+BYTES_PER_MB = 1_000_000
+SELECTING: dict[str, Literal["ingested_at", "timestamp"]] = {
+    SelectBy.INGESTED_AT: "ingested_at",
+    SelectBy.TIMESTAMP: "timestamp",
+}
+
+
+async def deliver(runtime: Runtime, claim: Claim, fence: Callable[[], Awaitable[None]]) -> Written:
+    """Move a claimed run's rows to its destination. The destination pulls; nothing here holds more than a few batches.
+
+    :raises app.errors.RunError: whatever goes wrong, in the run's terms.
+    :raises app.errors.LeaseLost: by way of ``fence``, when the run is no longer this attempt's.
+    """
+    destination = _open_destination(runtime, claim)
+    query = EventQuery(
+        project_id=claim.project_id,
+        model=claim.model,
+        start=claim.start,
+        end=claim.end,
+        select_by=SELECTING[claim.select_by],
+        columns=tuple(destination.columns),
+        include_events=tuple(destination.config.include_events or ()),
+        exclude_events=tuple(destination.config.exclude_events or ()),
+    )
+    batches = rechunk(prefetch(runtime.source.read(query)), runtime.settings.batch_bytes)
+    target = Target(
+        table=claim.model,
+        start=claim.start,
+        end=claim.end,
+        run_id=claim.run_id,
+        epoch=claim.epoch,
+        fence=fence,
+        **_file_arguments(destination, runtime, query),
+    )
+    return await destination.write(batches, target)
+
+
+def _open_destination(runtime: Runtime, claim: Claim) -> Destination:
+    if claim.model != Model.EVENTS:
+        raise Unsupported(f"this version exports the events model only, not {claim.model}")
+    if claim.destination_type not in destinations.DESTINATIONS:
+        raise Unsupported(f"this version cannot deliver to {claim.destination_type}")
+    try:
+        document = runtime.cipher.open(claim.destination_config)
+    except SetupError as error:
+        raise Misconfigured(str(error)) from None
+    return destinations.build(claim.destination_type, document)
+
+
+def _file_arguments(destination: Destination, runtime: Runtime, query: EventQuery) -> dict[str, Any]:
+    """``encode`` and ``extension`` of a target, for destinations that store files."""
+    if not destination.formats:
+        return {}
+    config = destination.config
+    fmt = FORMATS[config.file_format]
+    schema = runtime.source.schema(query)
+    max_bytes = config.max_file_size_mb * BYTES_PER_MB if config.max_file_size_mb is not None else None
+
+    def encode(batches: Batches) -> Chunks:
+        return encode_files(batches, fmt, schema, config.compression, max_bytes)
+
+    encoder: Encode = encode
+    return {"encode": encoder, "extension": file_extension(fmt, config.compression, config.legacy_parquet_extension)}
+
+
+def file_extension(fmt: Format, compression: str | None, legacy_parquet: bool) -> str:
+    """``jsonl.gz``, ``parquet``: the codec is named, except in Parquet, which names it inside (section 10.1)."""
+    if compression is None or (fmt.name == "Parquet" and not legacy_parquet):
+        return fmt.extension
+    return f"{fmt.extension}.{fmt.suffixes[compression]}"
