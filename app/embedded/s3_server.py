@@ -1,0 +1,127 @@
+"""The S3 server's process: ``python -m app.embedded.s3_server DIRECTORY PORT``.
+
+moto keeps objects in memory. Around it, this program loads them from the directory at the start and writes every object
+that a request has changed there, before the answer leaves; and it refuses access keys other than its own, as S3 does.
+"""
+
+import hashlib
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from threading import Lock
+from typing import Any
+from urllib.parse import unquote
+
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.s3.models import s3_backends
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from app.embedded.s3 import BUCKET, REGION
+from app.embedded.state import LOOPBACK
+
+CREDENTIAL = re.compile(r"Credential=([^/]+)/")
+Respond = Callable[..., Any]
+
+
+class Mirror:
+    """The objects on disk: one file of bytes and one of names per object, named by a hash, for keys may be anything."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._lock = Lock()
+        self._backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+
+    def load(self) -> None:
+        self._backend.create_bucket(BUCKET, REGION)
+        for record in self._directory.glob("*/*.json"):
+            names = json.loads(record.read_text())
+            if names["bucket"] not in self._backend.buckets:
+                self._backend.create_bucket(names["bucket"], REGION)
+            stored = self._backend.put_object(
+                names["bucket"], names["key"], record.with_suffix(".data").read_bytes(), disable_notification=True
+            )
+            stored.set_metadata(names["metadata"])
+
+    def update(self, bucket: str) -> None:
+        """Make the directory hold what the bucket holds."""
+        with self._lock:
+            folder = self._directory / hashlib.sha256(bucket.encode()).hexdigest()[:32]
+            folder.mkdir(exist_ok=True)
+            held = self._backend.buckets[bucket].keys if bucket in self._backend.buckets else {}
+            current = {}
+            for key in list(held):
+                item = held[key]
+                # The id of this very object: a key that is written again gets a new file.
+                name = hashlib.sha256(f"{key}\0{item.etag}\0{item.last_modified.isoformat()}".encode()).hexdigest()
+                current[name] = (key, item)
+            present = {path.stem for path in folder.glob("*.json")}
+            for name, (key, item) in current.items():
+                if name not in present:
+                    (folder / f"{name}.data").write_bytes(item.value)
+                    names = {"bucket": bucket, "key": key, "metadata": dict(item.metadata)}
+                    draft = folder / f"{name}.draft"
+                    draft.write_text(json.dumps(names))
+                    draft.replace(folder / f"{name}.json")
+            for name in present - current.keys():
+                (folder / f"{name}.json").unlink(missing_ok=True)
+                (folder / f"{name}.data").unlink(missing_ok=True)
+
+
+class Application:
+    def __init__(self, mirror: Mirror, access_key_id: str) -> None:
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._mirror = mirror
+        self._access_key_id = access_key_id
+
+    def __call__(self, environ: dict[str, Any], start_response: Respond) -> Iterable[bytes]:
+        if (refusal := self._refusal(environ)) is not None:
+            body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{refusal}</Code></Error>'.encode()
+            start_response("403 Forbidden", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
+            return [body]
+        body = b"".join(self._moto(environ, start_response))
+        if environ["REQUEST_METHOD"] in ("PUT", "POST", "DELETE"):
+            bucket = unquote(environ["PATH_INFO"]).lstrip("/").split("/", 1)[0]
+            self._mirror.update(bucket)
+        return [body]
+
+    def _refusal(self, environ: dict[str, Any]) -> str | None:
+        signed = environ.get("HTTP_AUTHORIZATION") or unquote(environ.get("QUERY_STRING", ""))
+        found = CREDENTIAL.search(signed)
+        if found is None:
+            return "AccessDenied"
+        return None if found[1] == self._access_key_id else "InvalidAccessKeyId"
+
+
+class _Quiet(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"  # connections are kept, as a store's are
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Requests are the client's to log."""
+
+
+def main() -> None:
+    directory, port = Path(sys.argv[1]), int(sys.argv[2])
+    mirror = Mirror(directory)
+    mirror.load()
+    application = Application(mirror, (directory / "access_key_id").read_text())
+    server = make_server(LOOPBACK, port, application, threaded=True, request_handler=_Quiet)
+    pid_file = directory / "s3.pid"
+    pid_file.write_text(str(os.getpid()))
+
+    def stop(*_: object) -> None:
+        raise SystemExit
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        server.serve_forever()
+    finally:
+        pid_file.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()
