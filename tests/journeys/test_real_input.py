@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from app.embedded import Stack
 
+from app.embedded import Stack
 from app.settings import Settings
 from tests.journeys.service import Service, open_service, worker_process
 
