@@ -12,6 +12,7 @@
     │   ├── MethodNotAllowed        405
     │   ├── BodyTooLarge            413
     │   ├── TooManyRequests         429
+    │   │   └── TooManyConcurrentBackfills
     │   └── Unavailable             503
     ├── SetupError                  the process cannot start or a command cannot go on; one line says why
     └── RunError                    what ended an attempt at a run; says itself whether another attempt may help
@@ -107,6 +108,11 @@ class TooManyRequests(ApiError):
     type = "throttled_error"
     default_code = "throttled"
     default_detail = "Request was throttled."
+
+
+class TooManyConcurrentBackfills(TooManyRequests):
+    type = "server_error"
+    default_code = "too_many_concurrent_backfills"
 
 
 class Unavailable(ApiError):

@@ -89,6 +89,10 @@ class Schedule:
         wall = datetime.combine(local.date() + self._step, local.time(), tzinfo=zone)
         return wall.astimezone(UTC)
 
+    def on_day(self, day: date) -> datetime:
+        """The boundary on a calendar day of the schedule's zone, for days and weeks."""
+        return self._boundary(day - self._whole_days)
+
     @property
     def _step(self) -> timedelta:
         return 7 * DAY if self.interval is Interval.WEEK else DAY

@@ -12,10 +12,10 @@ from typing import Any
 
 import httpx
 from aiobotocore.session import get_session
-from app.main import create_app
 from types_aiobotocore_s3 import S3Client
 
 from app.embedded import Stack
+from app.main import create_app
 from app.settings import Settings
 
 DEADLINE = 120.0

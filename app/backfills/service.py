@@ -1,0 +1,118 @@
+"""Starting, reading and cancelling backfills."""
+
+from collections.abc import Sequence
+from functools import partial
+from uuid import UUID
+
+from sqlalchemy import text
+
+from app.backfills.dates import check_order, parse_bound
+from app.backfills.repository import BackfillRepository
+from app.backfills.schemas import BackfillRead, BackfillWrite
+from app.db.pages import Place
+from app.errors import NotFound, TooManyConcurrentBackfills, ValidationFailed
+from app.exports.repository import ExportRepository
+from app.exports.schedules import schedule_of
+from app.exports.service import ExportService
+from app.models import Backfill, Export
+from app.runs.repository import RunRepository
+from app.tenants.access import Access
+from app.unit import Unit
+
+PAGE_SIZE = 50
+ORDERINGS = ("created_at", "-created_at", "start_at", "-start_at")
+DEFAULT_ORDERING = "-created_at"
+ENDLESS = ("HTTP", "NoOp")
+"""Destinations whose backfills may have no end (the contract's section 6.2, point 7)."""
+
+
+class BackfillService:
+    def __init__(self, unit: Unit, access: Access) -> None:
+        self._unit = unit
+        self._access = access
+        self._backfills = BackfillRepository(unit.session)
+
+    async def start(self, export_id: UUID, body: BackfillWrite) -> Backfill:
+        """Check in the contract's order (section 6.2), make the row, and have a worker told once it is committed.
+
+        :raises NotFound: for an export of another project.
+        :raises TooManyConcurrentBackfills: when the project has as many unfinished as it may.
+        :raises ValidationFailed: for bounds that are none.
+        """
+        export = await ExportRepository(self._unit.session).get(self._access.project_ids, export_id)
+        if export is None:
+            raise NotFound("BatchExport not found.")
+        await self._check_limit(export.project_id)
+        schedule = schedule_of(export)
+        start, end = parse_bound(body.start_at, schedule), parse_bound(body.end_at, schedule)
+        check_order(start, end, self._unit.runtime.clock())
+        if end is None and export.destination_type not in ENDLESS:
+            raise ValidationFailed("Backfilling a BatchExport with no end date is not allowed")
+        return await self.add(Backfill(start_at=start, end_at=end, select_by=body.select_by), export)
+
+    async def add(self, backfill: Backfill, export: Export) -> Backfill:
+        backfill.export_id, backfill.project_id = export.id, export.project_id
+        self._unit.session.add(backfill)
+        await self._unit.session.flush()
+        self._unit.after_commit.append(partial(self._unit.runtime.queue.advance, backfill.id))
+        return backfill
+
+    async def unpause(self, export_id: UUID, *, backfill: bool) -> None:
+        """And, if asked, export what was missed since the pause; nothing at all for what is not paused (4.7)."""
+        export = await ExportService(self._unit, self._access).unpause(export_id)
+        if export is None or not backfill:
+            return
+        # Created paused, it was never paused by anybody: then what it missed began with its creation.
+        start = export.last_paused_at or export.created_at
+        await self.add(Backfill(start_at=start, end_at=export.last_updated_at), export)
+
+    async def page(self, export_id: UUID, ordering: str, place: Place | None) -> tuple[Sequence[Backfill], bool]:
+        """A page of an export's backfills; empty for an export of another project."""
+        return await self._backfills.page(
+            self._access.project_ids,
+            export_id,
+            ordering.removeprefix("-"),
+            descending=ordering.startswith("-"),
+            place=place,
+            size=PAGE_SIZE,
+        )
+
+    async def read(self, backfills: Sequence[Backfill]) -> list[BackfillRead]:
+        """As the API shows them, with their progress."""
+        finished = await self._backfills.finished_runs([backfill.id for backfill in backfills])
+        exports = await ExportRepository(self._unit.session).by_ids({backfill.export_id for backfill in backfills})
+        now = self._unit.runtime.clock()
+        return [
+            BackfillRead.of(backfill, exports[backfill.export_id], finished.get(backfill.id, 0), now)
+            for backfill in backfills
+        ]
+
+    async def get(self, export_id: UUID, backfill_id: UUID) -> Backfill:
+        """:raises NotFound: for a backfill of another export or project."""
+        backfill = await self._backfills.get(self._access.project_ids, export_id, backfill_id)
+        if backfill is None:
+            raise NotFound
+        return backfill
+
+    async def cancel(self, export_id: UUID, backfill_id: UUID) -> None:
+        """Together with its unfinished runs.
+
+        :raises ValidationFailed: when it has ended already.
+        """
+        backfill = await self.get(export_id, backfill_id)
+        now = self._unit.runtime.clock()
+        if not await self._backfills.cancel(backfill.id, now):
+            await self._unit.session.refresh(backfill)
+            raise ValidationFailed(f"Cannot cancel a backfill that is in '{backfill.status}' status")
+        await RunRepository(self._unit.session).cancel_of_backfill(backfill.id, now)
+
+    async def _check_limit(self, project_id: int) -> None:
+        # Concurrent requests of one project count one after another, so that none of them passes on a stale count.
+        lock = text("SELECT pg_advisory_xact_lock(hashtext('backfills'), :project_id)")
+        await self._unit.session.execute(lock, {"project_id": project_id})
+        limit = self._unit.runtime.settings.max_concurrent_backfills
+        if await self._backfills.count_unfinished(project_id) >= limit:
+            raise TooManyConcurrentBackfills(
+                f"This team already has {limit} batch export backfills running. Wait for some to finish or cancel them "
+                "before creating more."
+            )

@@ -1,0 +1,29 @@
+"""One transaction per request, committed in one place, before the answer leaves."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.runtime import Runtime
+from app.unit import Unit
+
+
+def get_runtime(request: Request) -> Runtime:
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+async def _unit(request: Request) -> AsyncIterator[Unit]:
+    runtime = get_runtime(request)
+    async with runtime.sessions() as session:
+        unit = Unit(session, runtime)
+        yield unit
+        await session.commit()
+    # Hints only after the commit: whoever follows one must find the row.
+    for send in unit.after_commit:
+        await send()
+
+
+# Function scope: the default would commit after the answer has been sent, so a client could read before its own write.
+UnitOfWork = Annotated[Unit, Depends(_unit, scope="function")]
