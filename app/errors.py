@@ -14,6 +14,7 @@
     │   ├── TooManyRequests         429
     │   │   └── TooManyConcurrentBackfills
     │   └── Unavailable             503
+    ├── StoreUnavailable            events cannot be stored just now; the same ones may be sent again
     ├── SetupError                  the process cannot start or a command cannot go on; one line says why
     └── RunError                    what ended an attempt at a run; says itself whether another attempt may help
         ├── Retryable               a later attempt may succeed
@@ -120,6 +121,10 @@ class Unavailable(ApiError):
     type = "server_error"
     default_code = "service_unavailable"
     default_detail = "The service cannot reach its database just now. Try again shortly."
+
+
+class StoreUnavailable(BatchExportsError):
+    """The event store does not answer, or went away while events were being stored. What it confirmed is stored."""
 
 
 class SetupError(BatchExportsError):

@@ -1,13 +1,14 @@
 """The HTTP application."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
 
-from fastapi import FastAPI, Request, Response
-from fastapi.openapi.utils import get_openapi
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import RedisError
@@ -18,6 +19,8 @@ from app.backfills import routes as backfills
 from app.exports import routes as exports
 from app.http.body_limit import BodyLimit
 from app.http.errors import install_error_handlers
+from app.http.paths import in_organization, in_project
+from app.http.slash import OptionalSlash
 from app.runs import routes as runs
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
@@ -25,13 +28,30 @@ from app.settings import Settings
 READY_LIMIT = 3.0
 """Seconds in which the services must answer for this process to be ready."""
 
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A prefix under which the API is served; ``name`` begins the ids of its operations."""
+
+    name: str
+    prefix: str
+    routers: Sequence[APIRouter]
+    scope: Callable[..., Awaitable[None]]
+
+
 ON_EVERY_MOUNT = (exports.router, backfills.actions)
-IN_PROJECTS = (runs.router, backfills.router)
-MOUNTS = {
-    "/api/projects/{project_id}": (*ON_EVERY_MOUNT, *IN_PROJECTS),
-    "/api/environments/{project_id}": (*ON_EVERY_MOUNT, *IN_PROJECTS),
-    "/api/organizations/{organization_id}": ON_EVERY_MOUNT,
-}
+IN_PROJECTS = (*ON_EVERY_MOUNT, runs.router, backfills.router)
+MOUNTS = (
+    Mount("projects", "/api/projects/{project_id}", IN_PROJECTS, in_project),
+    Mount("environments", "/api/environments/{project_id}", IN_PROJECTS, in_project),
+    Mount("organizations", "/api/organizations/{organization_id}", ON_EVERY_MOUNT, in_organization),
+)
+
+TAGS = [
+    {"name": "exports", "description": "What is exported, where to, and how often."},
+    {"name": "runs", "description": "One window of an export, on its way to the destination."},
+    {"name": "backfills", "description": "A range of the past, exported window by window."},
+]
 
 DESCRIPTION = """Streams product-analytics events to people's own stores.
 
@@ -54,17 +74,28 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version="0.1.0",
         description=DESCRIPTION,
         lifespan=lifespan,
+        openapi_tags=TAGS,
+        redirect_slashes=False,
         redoc_url=None,
         swagger_ui_parameters={"persistAuthorization": True, "docExpansion": "list"},
     )
     app.add_middleware(BodyLimit, max_bytes=settings.api_max_body_bytes)
+    app.add_middleware(OptionalSlash)
     install_error_handlers(app)
-    for prefix, routers in MOUNTS.items():
-        for router in routers:
-            app.include_router(router, prefix=prefix)
+    for mount in MOUNTS:
+        for router in mount.routers:
+            app.include_router(
+                router,
+                prefix=mount.prefix,
+                dependencies=[Depends(mount.scope)],
+                generate_unique_id_function=partial(_operation_id, mount.name),
+            )
     _add_health(app)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+def _operation_id(mount: str, route: APIRoute) -> str:
+    return f"{mount}_{route.name}"
 
 
 def _add_health(app: FastAPI) -> None:
@@ -105,29 +136,3 @@ async def _redis_answers(runtime: Runtime) -> bool:
     except (RedisError, OSError, TimeoutError):
         return False
     return True
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """The document, with the parameters that stand in the mounts' paths rather than in any route's signature."""
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        for path, operations in document["paths"].items():
-            for name, text_ in (
-                ("project_id", "A project's id, or `@current`."),
-                ("organization_id", "An organization's id, or `@current`."),
-            ):
-                if f"{{{name}}}" not in path:
-                    continue
-                for operation in operations.values():
-                    operation.setdefault("parameters", []).insert(
-                        0,
-                        {
-                            "name": name,
-                            "in": "path",
-                            "required": True,
-                            "description": text_,
-                            "schema": {"type": "string", "default": "@current"},
-                        },
-                    )
-        app.openapi_schema = document
-    return app.openapi_schema

@@ -1,29 +1,35 @@
 """Real services for every test: one embedded stack per test process, one fresh database per test that asks for it."""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
+import httpx
 import pytest
+from fastapi import FastAPI
 from pydantic import SecretStr
 
 from app.crypto import new_key
 from app.db.migrate import upgrade
 from app.embedded import Stack, open_stack
+from app.main import create_app
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
+from tests.http.callers import Tenant, make_tenant, open_client
 
 TEMPLATE = "template_migrated"
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack() -> Iterator[Stack]:
     """One stack per test process, with a migrated database to copy."""
-    with asyncio.Runner() as runner:
-        opening = open_stack(tmp_path_factory.mktemp("stack"), durable=False)
+    # Outside pytest's own directory, which the next session closes to all users but its own; Postgres runs as another.
+    with tempfile.TemporaryDirectory(prefix="batch-exports-tests-") as directory, asyncio.Runner() as runner:
+        opening = open_stack(Path(directory), durable=False)
         running = runner.run(opening.__aenter__())
         runner.run(_execute(running, f"CREATE DATABASE {TEMPLATE}"))
         runner.run(upgrade(_on_database(running, TEMPLATE)))
@@ -91,3 +97,25 @@ async def _execute(stack: Stack, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+@pytest.fixture
+def app(settings: Settings, runtime: Runtime) -> FastAPI:
+    """The application on the test's runtime: its database, its clock."""
+    application = create_app(settings)
+    application.state.runtime = runtime
+    return application
+
+
+@pytest.fixture
+async def tenant(runtime: Runtime) -> Tenant:
+    """An organization with a project and a key that may do everything."""
+    async with runtime.sessions.begin() as session:
+        return await make_tenant(session)
+
+
+@pytest.fixture
+async def api(app: FastAPI, tenant: Tenant) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the tenant's, at the tenant's project."""
+    async with open_client(app, tenant) as client:
+        yield client

@@ -27,14 +27,20 @@ class BackfillPasses(Repository):
     async def lock_idle(self, backfill_id: UUID) -> tuple[Backfill, Export] | None:
         """The running backfill and its export, locked until the transaction ends; None while a run of it is unfinished.
 
-        Runs are looked for in a second statement: it sees what a pass committed that held the lock before this one.
+        Locked in the order in which deleting an export locks them, or the two would wait for each other. Runs are
+        looked for in a statement of its own: it sees what a pass committed that held the locks before this one.
         """
+        of_export = select(Export).where(
+            Export.id == select(Backfill.export_id).where(Backfill.id == backfill_id).scalar_subquery(),
+            ~Export.deleted,
+        )
+        export = (await self.session.scalars(of_export.with_for_update(key_share=True))).one_or_none()
         locked = select(Backfill).where(Backfill.id == backfill_id, Backfill.status == BackfillStatus.RUNNING)
         backfill = (await self.session.scalars(locked.with_for_update())).one_or_none()
-        if backfill is None or await self.session.scalar(select(BUSY).where(Backfill.id == backfill_id)):
+        if export is None or backfill is None:
             return None
-        export = await self.session.get_one(Export, backfill.export_id, with_for_update={"key_share": True})
-        return None if export.deleted else (backfill, export)
+        busy = await self.session.scalar(select(BUSY).where(Backfill.id == backfill_id))
+        return None if busy else (backfill, export)
 
     async def begin(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, func, select, update
+from sqlalchemy import SQLColumnExpression, func, select, update
 
 from app.db.pages import EARLIEST, Order, Place
 from app.db.repository import Repository
@@ -54,16 +54,10 @@ class BackfillRepository(Repository):
 
     async def cancel(self, backfill_id: UUID, now: datetime) -> bool:
         """False when it has ended already."""
-        return await self._cancel(Backfill.id == backfill_id, now) == 1
-
-    async def cancel_of_export(self, export_id: UUID, now: datetime) -> None:
-        await self._cancel(Backfill.export_id == export_id, now)
-
-    async def _cancel(self, which: ColumnElement[bool], now: datetime) -> int:
         statement = (
             update(Backfill)
-            .where(which, Backfill.status.in_(UNFINISHED_BACKFILL))
+            .where(Backfill.id == backfill_id, Backfill.status.in_(UNFINISHED_BACKFILL))
             .values(status=BackfillStatus.CANCELLED, finished_at=now, last_updated_at=now)
             .returning(Backfill.id)
         )
-        return len((await self.session.scalars(statement)).all())
+        return (await self.session.scalars(statement)).one_or_none() is not None

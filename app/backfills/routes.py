@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
+from pydantic import WithJsonSchema
 
 from app.backfills.schemas import (
     BackfillCancelled,
@@ -15,61 +16,83 @@ from app.backfills.schemas import (
 )
 from app.backfills.service import DEFAULT_ORDERING, ORDERINGS, BackfillService
 from app.exports.schemas import Paused
-from app.http.access import ReadAccess, WriteAccess, parse_uuid
+from app.http.access import ReadAccess, WriteAccess
+from app.http.body import BodyRoute, Draft
 from app.http.errors import responses
 from app.http.paging import Cursor, CursorPage, cursor_links, page_cursor
+from app.http.paths import BackfillId, ExportId
 from app.http.unit import UnitOfWork
 
-router = APIRouter(prefix="/batch_exports/{export_id}/backfills", tags=["backfills"], responses=responses())
+router = APIRouter(
+    prefix="/batch_exports/{export_id}/backfills",
+    tags=["backfills"],
+    responses=responses(413, 429),
+    route_class=BodyRoute,
+)
 
 
 @router.get("/", summary="List backfills")
 async def list_backfills(
     request: Request,
-    export_id: str,
+    export_id: ExportId,
     unit: UnitOfWork,
     access: ReadAccess,
     cursor: Annotated[Cursor | None, Depends(page_cursor)],
-    ordering: Annotated[str | None, Query(description=f"One of {', '.join(ORDERINGS)}.")] = None,
+    ordering: Annotated[
+        str | None,
+        WithJsonSchema({"type": "string", "enum": ORDERINGS, "default": DEFAULT_ORDERING}),
+        Query(description="What the list is ordered by; `-` is descending."),
+    ] = None,
 ) -> CursorPage[BackfillRead]:
     order = ordering if ordering in ORDERINGS else DEFAULT_ORDERING
     service = BackfillService(unit, access)
-    backfills, more = await service.page(parse_uuid(export_id), order, cursor)
+    backfills, more = await service.page(export_id, order, cursor)
     links = cursor_links(request, cursor, backfills, order.removeprefix("-"), more=more)
     return CursorPage(**links, results=await service.read(backfills))
 
 
 @router.post("/", status_code=201, summary="Start a backfill")
 async def create_backfill(
-    export_id: str, unit: UnitOfWork, access: WriteAccess, body: BackfillWrite
+    export_id: ExportId, unit: UnitOfWork, access: WriteAccess, body: Draft[BackfillWrite]
 ) -> BackfillCreated:
-    return BackfillCreated(backfill_id=(await BackfillService(unit, access).start(parse_uuid(export_id), body)).id)
+    return BackfillCreated(backfill_id=(await BackfillService(unit, access).start(export_id, body)).id)
 
 
 @router.get("/{backfill_id}/", summary="Retrieve a backfill")
-async def retrieve_backfill(export_id: str, backfill_id: str, unit: UnitOfWork, access: ReadAccess) -> BackfillRead:
+async def retrieve_backfill(
+    export_id: ExportId, backfill_id: BackfillId, unit: UnitOfWork, access: ReadAccess
+) -> BackfillRead:
     service = BackfillService(unit, access)
-    [backfill] = await service.read([await service.get(parse_uuid(export_id), parse_uuid(backfill_id))])
+    [backfill] = await service.read([await service.get(export_id, backfill_id)])
     return backfill
 
 
 @router.post("/{backfill_id}/cancel/", summary="Cancel a backfill and its runs")
-async def cancel_backfill(export_id: str, backfill_id: str, unit: UnitOfWork, access: WriteAccess) -> BackfillCancelled:
-    await BackfillService(unit, access).cancel(parse_uuid(export_id), parse_uuid(backfill_id))
+async def cancel_backfill(
+    export_id: ExportId, backfill_id: BackfillId, unit: UnitOfWork, access: WriteAccess
+) -> BackfillCancelled:
+    await BackfillService(unit, access).cancel(export_id, backfill_id)
     return BackfillCancelled()
 
 
-actions = APIRouter(prefix="/batch_exports/{export_id}", responses=responses())
+actions = APIRouter(prefix="/batch_exports/{export_id}", responses=responses(413, 429), route_class=BodyRoute)
 """Routes of an export that may start a backfill; on every mount."""
 
 
-@actions.post("/unpause/", tags=["exports"], summary="Unpause an export")
-async def unpause_export(export_id: str, unit: UnitOfWork, access: WriteAccess, body: Unpause | None = None) -> Paused:
-    await BackfillService(unit, access).unpause(parse_uuid(export_id), backfill=body is not None and body.backfill)
+@actions.post(
+    "/unpause/",
+    tags=["exports"],
+    summary="Unpause an export",
+    openapi_extra={"requestBody": {"required": False}},
+)
+async def unpause_export(export_id: ExportId, unit: UnitOfWork, access: WriteAccess, body: Draft[Unpause]) -> Paused:
+    await BackfillService(unit, access).unpause(export_id, body)
     return Paused(paused=False)
 
 
 @actions.post("/backfill/", tags=["backfills"], summary="Start a backfill", deprecated=True)
-async def start_backfill(export_id: str, unit: UnitOfWork, access: WriteAccess, body: BackfillWrite) -> BackfillStarted:
-    backfill = await BackfillService(unit, access).start(parse_uuid(export_id), body)
+async def start_backfill(
+    export_id: ExportId, unit: UnitOfWork, access: WriteAccess, body: Draft[BackfillWrite]
+) -> BackfillStarted:
+    backfill = await BackfillService(unit, access).start(export_id, body)
     return BackfillStarted(backfill_id=workflow_id(backfill))

@@ -2,25 +2,27 @@
 
 import math
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from app.http.text import RequestModel
+from app.http.text import RequestModel, storable
 from app.models import Backfill, BackfillStatus, Export, Interval, SelectBy
 from app.models.enums import UNFINISHED_BACKFILL
 from app.scheduling.intervals import DAY, FIXED
 
+# Anything, because what is not a date has a text of its own for each interval (section 6.2).
+Bound = Annotated[Any, AfterValidator(storable), Field(json_schema_extra={"type": ["string", "null"]})]
+
 
 class BackfillWrite(RequestModel):
     model_config = ConfigDict(
-        json_schema_extra={"example": {"start_at": "2026-11-02T00:00:00Z", "end_at": "2026-11-03T00:00:00Z"}}
+        json_schema_extra={"examples": [{"start_at": "2026-11-02T00:00:00Z", "end_at": "2026-11-03T00:00:00Z"}]}
     )
 
-    # Anything, because what is not a date has a text of its own for each interval (section 6.2).
-    start_at: Any = Field(None, description="ISO 8601 datetime; a plain date for daily and weekly exports.")
-    end_at: Any = Field(None, description="As `start_at`. The last window ends here or before.")
+    start_at: Bound = Field(None, description="ISO 8601 datetime; a plain date for daily and weekly exports.")
+    end_at: Bound = Field(None, description="As `start_at`. The last window ends here or before.")
     select_by: SelectBy = Field(
         SelectBy.TIMESTAMP, description="Which time of an event decides: its own, or when it was ingested."
     )
@@ -37,7 +39,11 @@ class BackfillStarted(BaseModel):
 
 
 class Unpause(RequestModel):
-    backfill: bool = Field(False, description="Also export what was missed since the pause.")
+    model_config = ConfigDict(json_schema_extra={"examples": [{"backfill": False}]})
+
+    backfill: Annotated[bool, Field(strict=True)] = Field(
+        False, description="Also export what was missed since the pause."
+    )
 
 
 class BackfillCancelled(BaseModel):

@@ -1,6 +1,7 @@
 """Starting, reading and cancelling backfills."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 from uuid import UUID
 
@@ -8,13 +9,14 @@ from sqlalchemy import text
 
 from app.backfills.dates import check_order, parse_bound
 from app.backfills.repository import BackfillRepository
-from app.backfills.schemas import BackfillRead, BackfillWrite
+from app.backfills.schemas import BackfillRead, BackfillWrite, Unpause
 from app.db.pages import Place
 from app.errors import NotFound, TooManyConcurrentBackfills, ValidationFailed
 from app.exports.repository import ExportRepository
 from app.exports.schedules import schedule_of
 from app.exports.service import ExportService
-from app.models import Backfill, Export
+from app.http.body import Draft
+from app.models import Backfill, Export, SelectBy
 from app.runs.repository import RunRepository
 from app.tenants.access import Access
 from app.unit import Unit
@@ -32,39 +34,51 @@ class BackfillService:
         self._access = access
         self._backfills = BackfillRepository(unit.session)
 
-    async def start(self, export_id: UUID, body: BackfillWrite) -> Backfill:
+    async def start(self, export_id: UUID, body: Draft[BackfillWrite]) -> Backfill:
         """Check in the contract's order (section 6.2), make the row, and have a worker told once it is committed.
 
         :raises NotFound: for an export of another project.
         :raises TooManyConcurrentBackfills: when the project has as many unfinished as it may.
         :raises ValidationFailed: for bounds that are none.
         """
-        export = await ExportRepository(self._unit.session).get(self._access.project_ids, export_id)
+        # Locked, so that an export which is being deleted gets no backfill that nobody would cancel.
+        export = await ExportRepository(self._unit.session).get(self._access.project_ids, export_id, lock=True)
         if export is None:
             raise NotFound("BatchExport not found.")
+        fields = body.check()
         await self._check_limit(export.project_id)
         schedule = schedule_of(export)
-        start, end = parse_bound(body.start_at, schedule), parse_bound(body.end_at, schedule)
+        start, end = parse_bound(fields.start_at, schedule), parse_bound(fields.end_at, schedule)
         check_order(start, end, self._unit.runtime.clock())
         if end is None and export.destination_type not in ENDLESS:
             raise ValidationFailed("Backfilling a BatchExport with no end date is not allowed")
-        return await self.add(Backfill(start_at=start, end_at=end, select_by=body.select_by), export)
+        return await self._add(export, start, end, fields.select_by)
 
-    async def add(self, backfill: Backfill, export: Export) -> Backfill:
-        backfill.export_id, backfill.project_id = export.id, export.project_id
+    async def unpause(self, export_id: UUID, body: Draft[Unpause]) -> None:
+        """And, if asked, export what was missed since the pause; nothing at all for what is not paused (4.7)."""
+        exports = ExportService(self._unit, self._access)
+        export = await exports.get(export_id, lock=True)
+        wanted = body.check().backfill
+        if exports.unpause(export) and wanted:
+            # Created paused, it was never paused by anybody: then what it missed began with its creation.
+            start = export.last_paused_at or export.created_at
+            await self._add(export, start, export.last_updated_at, SelectBy.TIMESTAMP)
+
+    async def _add(self, export: Export, start: datetime | None, end: datetime | None, select_by: SelectBy) -> Backfill:
+        now = self._unit.runtime.clock()
+        backfill = Backfill(
+            export_id=export.id,
+            project_id=export.project_id,
+            start_at=start,
+            end_at=end,
+            select_by=select_by,
+            created_at=now,
+            last_updated_at=now,
+        )
         self._unit.session.add(backfill)
         await self._unit.session.flush()
         self._unit.after_commit.append(partial(self._unit.runtime.queue.advance, backfill.id))
         return backfill
-
-    async def unpause(self, export_id: UUID, *, backfill: bool) -> None:
-        """And, if asked, export what was missed since the pause; nothing at all for what is not paused (4.7)."""
-        export = await ExportService(self._unit, self._access).unpause(export_id)
-        if export is None or not backfill:
-            return
-        # Created paused, it was never paused by anybody: then what it missed began with its creation.
-        start = export.last_paused_at or export.created_at
-        await self.add(Backfill(start_at=start, end_at=export.last_updated_at), export)
 
     async def page(self, export_id: UUID, ordering: str, place: Place | None) -> tuple[Sequence[Backfill], bool]:
         """A page of an export's backfills; empty for an export of another project."""

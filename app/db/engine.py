@@ -1,7 +1,10 @@
 """The one engine of a process, and sessions on it."""
 
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
+from typing import Final
+
+import asyncpg
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from app.errors import SetupError
@@ -9,22 +12,20 @@ from app.settings import DatabaseSettings
 
 Sessions = async_sessionmaker[AsyncSession]
 
+DATABASE_ERRORS: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+"""What a statement may raise when the database is away or restarting; time-outs are OSErrors. While a connection is
+being made not all of the driver's errors are wrapped."""
+
 
 def create_engine(settings: DatabaseSettings, *, application_name: str) -> AsyncEngine:
     """An engine on the service's own database; connects on first use.
 
     :raises SetupError: when the URL is none, or names another driver.
     """
-    try:
-        url = make_url(settings.database_url.get_secret_value())
-    except ArgumentError:
-        raise SetupError(
-            "BATCH_EXPORTS_DATABASE_URL is not a URL; it should look like postgresql+asyncpg://user@host/db"
-        ) from None
-    if url.drivername != "postgresql+asyncpg":
-        raise SetupError(f"BATCH_EXPORTS_DATABASE_URL must start with postgresql+asyncpg://, not {url.drivername}://")
     return create_async_engine(
-        url,
+        parse_url(settings.database_url.get_secret_value()),
+        # Errors are logged with their statements, never with the values: these may be credentials.
+        hide_parameters=True,
         pool_size=settings.database_pool_size,
         max_overflow=0,
         # A connection that a database restart broke is noticed at checkout, not in the middle of a request.
@@ -38,3 +39,16 @@ def create_engine(settings: DatabaseSettings, *, application_name: str) -> Async
 
 def create_sessions(engine: AsyncEngine) -> Sessions:
     return async_sessionmaker(engine, expire_on_commit=False)
+
+
+def parse_url(text: str) -> URL:
+    """:raises SetupError: when it is none, or names another driver; without the text, which may hold a password."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise SetupError(
+            "BATCH_EXPORTS_DATABASE_URL is not a URL; it should look like postgresql+asyncpg://user@host/db"
+        ) from None
+    if url.drivername != "postgresql+asyncpg":
+        raise SetupError(f"BATCH_EXPORTS_DATABASE_URL must start with postgresql+asyncpg://, not {url.drivername}://")
+    return url

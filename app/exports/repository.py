@@ -22,7 +22,10 @@ class ExportRepository(Repository):
     async def get(self, project_ids: Sequence[int], export_id: UUID, *, lock: bool = False) -> Export | None:
         """With ``lock``, until the transaction ends: concurrent changes of one export come one after another."""
         query = select(Export).where(Export.id == export_id, Export.project_id.in_(project_ids), ~Export.deleted)
-        return (await self.session.scalars(query.with_for_update() if lock else query)).one_or_none()
+        if lock:
+            # Not so strong a lock that runs and backfills, which refer to the row, could not be added meanwhile.
+            query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
+        return (await self.session.scalars(query)).one_or_none()
 
     async def by_ids(self, export_ids: Collection[UUID]) -> dict[UUID, Export]:
         """Deleted ones included: what belongs to them can still be read."""

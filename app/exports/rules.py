@@ -1,14 +1,14 @@
-"""Rules across the fields of an export (the contract's sections 4.4 and 5.2)."""
+"""Rules across the fields of an export (the contract's sections 4.4 and 5.2). They hold once every field passed."""
 
 from app.errors import ValidationFailed
-from app.exports.schemas import ExportFields
+from app.exports.schemas import ExportWrite
 from app.models import Interval, Model
 
 DAY_SECONDS = 86_400
 HOUR_SECONDS = 3_600
 
 
-def check_fields(body: ExportFields, model: str) -> None:
+def check_fields(body: ExportWrite, model: str) -> None:
     """:raises ValidationFailed: for fields that the model does not have, or that this version does not apply."""
     for field in ("hogql_query", "filters"):
         if getattr(body, field) is None:
@@ -19,7 +19,7 @@ def check_fields(body: ExportFields, model: str) -> None:
         raise ValidationFailed(f"'{field}' is not supported by this version yet; leave it out", attr=field)
 
 
-def interval_offset(body: ExportFields, interval: Interval, stored: int | None, *, reset: bool) -> int | None:
+def interval_offset(body: ExportWrite, interval: Interval, stored: int | None, *, reset: bool) -> int | None:
     """The offset to store, in seconds from the beginning of the day or week; None where an interval has none.
 
     Keys that were not sent leave ``stored`` as it is, unless ``reset``.

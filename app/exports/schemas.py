@@ -2,15 +2,28 @@
 
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from app.destinations import DESTINATIONS
-from app.http.text import RequestModel
+from app.exports.checks import Before, check_model, settle_config
+from app.http.text import RequestModel, storable
+from app.http.validation import in_order
 from app.models import Export, Interval, Model
 from app.runs.schemas import RunRead
 
@@ -32,10 +45,13 @@ EXAMPLE: dict[str, JsonValue] = {
 }
 
 
-def _choice(value: str, choices: Any) -> str:
-    if value not in choices:
-        raise PydanticCustomError("invalid_choice", "Not a valid choice.")
-    return value
+def _choice(choices: Any) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if value is not None and not (isinstance(value, str) and value in choices()):
+            raise PydanticCustomError("invalid_choice", "Not a valid choice.")
+        return value
+
+    return BeforeValidator(check)
 
 
 @cache
@@ -49,11 +65,6 @@ def _filled(value: str) -> str:
     return value
 
 
-def _in_utc(value: Any) -> Any:
-    """A space may stand for the T, and without a zone a moment is UTC (section 1.1)."""
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
-
-
 def _text_only(value: Any) -> Any:
     # Pydantic would read numbers as seconds since 1970, and "123" too.
     if value is not None and not (isinstance(value, str) and "-" in value[1:]):
@@ -61,64 +72,111 @@ def _text_only(value: Any) -> Any:
     return value
 
 
-Name = Annotated[str, AfterValidator(_filled)]
-Moment = Annotated[datetime, BeforeValidator(_text_only), AfterValidator(_in_utc)]
-DestinationType = Annotated[
-    str, AfterValidator(lambda value: _choice(value, DESTINATIONS)), Field(json_schema_extra={"enum": [*DESTINATIONS]})
+def _in_utc(value: datetime) -> datetime:
+    """Without a zone a moment is UTC (section 1.1)."""
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError("datetime_type", "Not a datetime.") from None
+
+
+Name = Annotated[
+    str,
+    BeforeValidator(storable),
+    StringConstraints(strip_whitespace=True),
+    AfterValidator(_filled),
+    Field(json_schema_extra={"pattern": r"\S"}),
 ]
-Timezone = Annotated[str, AfterValidator(lambda value: _choice(value, _timezones()))]
+Text = Annotated[str, BeforeValidator(storable)]
+Flag = Annotated[bool, Field(strict=True)]
+Whole = Annotated[int, Field(strict=True)]
+Moment = Annotated[datetime, BeforeValidator(_text_only), AfterValidator(_in_utc)]
+DestinationType = Annotated[str, _choice(lambda: DESTINATIONS), Field(json_schema_extra={"enum": [*DESTINATIONS]})]
+Timezone = Annotated[str, _choice(_timezones)]
 
 
 class DestinationWrite(RequestModel):
     type: DestinationType
-    config: dict[str, Any]
-    integration: int | None = None
-    integration_id: int | None = Field(None, description="The same as `integration`.")
+    config: Annotated[dict[str, Any], AfterValidator(storable)]
+    integration: Any = Field(None, json_schema_extra={"type": ["integer", "null"]})
+    integration_id: Any = Field(
+        None, json_schema_extra={"type": ["integer", "null"]}, description="The same as `integration`."
+    )
+
+    partial: ClassVar[bool] = False
+    """Required keys of the config may be left out, for they are stored."""
+
+    @field_validator("integration", "integration_id")
+    @classmethod
+    def _no_integration(cls, value: Any) -> Any:
+        if value is None:
+            return None
+        if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, str) and value.isdigit())):
+            raise PydanticCustomError(
+                "incorrect_type", f"Incorrect type. Expected pk value, received {type(value).__name__}."
+            )
+        raise PydanticCustomError("does_not_exist", f'Invalid pk "{value}" - object does not exist.')
 
     @model_validator(mode="after")
-    def _no_integration(self) -> Self:
-        given = self.integration if self.integration is not None else self.integration_id
-        if given is not None:
-            raise PydanticCustomError("does_not_exist", f'Invalid pk "{given}" - object does not exist.')
+    def _settle(self, info: ValidationInfo) -> Self:
+        """The config becomes the one to store."""
+        before: Before | None = info.context
+        with in_order():
+            self.config = settle_config(self.type, self.config, before, partial=self.partial)
         return self
 
 
 class DestinationPatch(DestinationWrite):
     """A missing type is unchanged, a missing config changes nothing (section 4.2)."""
 
-    type: DestinationType = ""
-    config: dict[str, Any] = Field(default_factory=dict)
+    type: DestinationType = Field(default_factory=str)
+    config: Annotated[dict[str, Any], AfterValidator(storable)] = Field(default_factory=dict)
+
+    partial: ClassVar[bool] = True
 
 
-class ExportFields(RequestModel):
-    """What may be left out on every write. Which keys were sent decides what is changed."""
+class ExportWrite(RequestModel):
+    """A create, and a PUT. Which of the optional keys were sent decides what a PUT changes."""
 
-    model: Model = Model.EVENTS
-    paused: bool = False
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
+    name: Name
+    model: Model | None = Field(Model.EVENTS, description="Cannot be changed later. Null means events.")
+    destination: DestinationWrite
+    interval: Interval
+    paused: Flag = False
     last_paused_at: Moment | None = None
     start_at: Moment | None = Field(None, description="No scheduled run before it.")
     end_at: Moment | None = Field(None, description="No scheduled run after it.")
-    hogql_query: str | None = None
-    filters: Any = None
+    hogql_query: Text | None = None
+    filters: Annotated[Any, AfterValidator(storable)] = None
     timezone: Timezone | None = Field("UTC", description="Of daily and weekly windows.")
-    offset_day: Annotated[int, Field(ge=0, le=6)] | None = Field(None, description="Weekly: 0 is Sunday.")
-    offset_hour: Annotated[int, Field(ge=0, le=23)] | None = Field(None, description="Daily and weekly.")
+    offset_day: Annotated[Whole, Field(ge=0, le=6)] | None = Field(None, description="Weekly: 0 is Sunday.")
+    offset_hour: Annotated[Whole, Field(ge=0, le=23)] | None = Field(None, description="Daily and weekly.")
+    team_id: Any = Field(
+        None,
+        json_schema_extra={"type": ["integer", "null"]},
+        description="The project of a new export, where the path names an organization; ignored elsewhere.",
+    )
+
+    @field_validator("model")
+    @classmethod
+    def _same_model(cls, value: Model | None, info: ValidationInfo) -> Model:
+        before: Before | None = info.context
+        with in_order():
+            return check_model(value or Model.EVENTS, before)
 
 
-class ExportWrite(ExportFields):
-    """A create, and a PUT."""
+class ExportPatch(ExportWrite):
+    """Whatever is sent is changed."""
 
-    model_config = ConfigDict(json_schema_extra={"example": EXAMPLE})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Events, every day", "interval": "day"}]})
 
-    name: Name
-    destination: DestinationWrite
-    interval: Interval
-
-
-class ExportPatch(ExportFields):
-    name: Name = ""
-    destination: DestinationPatch = Field(default_factory=DestinationPatch)
-    interval: Interval = Interval.HOUR
+    # Declared again only to be optional; a field keeps its place in the order of errors. The defaults are made by
+    # factories to keep them out of the documentation: what is not sent stays as it is.
+    name: Name = Field(default_factory=str)
+    destination: DestinationPatch = Field(default_factory=DestinationPatch.model_construct)
+    interval: Interval = Field(default_factory=lambda: Interval.HOUR)
 
 
 class DestinationRead(BaseModel):

@@ -5,13 +5,15 @@ from typing import Any
 from uuid import UUID
 
 from app.destinations import DESTINATIONS
-from app.destinations.config import check_config, drop_secrets
-from app.errors import NotFound, ValidationFailed
+from app.destinations.config import drop_secrets
+from app.errors import NotFound
+from app.exports.checks import Before
 from app.exports.repository import ExportRepository
 from app.exports.rules import check_fields, interval_offset
 from app.exports.schedules import schedule_of
 from app.exports.schemas import ExportPatch, ExportRead, ExportWrite
-from app.models import Export, Interval
+from app.http.body import Draft
+from app.models import Export, Interval, Model
 from app.runs.repository import RunRepository
 from app.runs.schemas import RunRead
 from app.tenants.access import Access
@@ -28,29 +30,32 @@ class ExportService:
         self._access = access
         self._exports = ExportRepository(unit.session)
 
-    async def create(self, body: ExportWrite) -> ExportRead:
+    async def create(self, body: Draft[ExportWrite]) -> ExportRead:
         """:raises ValidationFailed: for a broken rule of the config, the destination or the fields."""
-        destination = DESTINATIONS[body.destination.type]
-        config = check_config(destination, body.destination.config, stored=None, partial=False)
-        check_fields(body, body.model)
+        fields = body.check()
+        model = fields.model or Model.EVENTS
+        check_fields(fields, model)
+        now = self._runtime.clock()
         export = Export(
-            project_id=self._access.project_id,
-            name=body.name,
-            model=body.model,
-            destination_type=body.destination.type,
-            destination_config=self._runtime.cipher.seal(config),
-            interval=body.interval,
-            timezone=body.timezone or "UTC",
-            interval_offset=interval_offset(body, body.interval, None, reset=True),
-            start_at=body.start_at,
-            end_at=body.end_at,
-            paused=body.paused,
-            last_paused_at=body.last_paused_at,
+            project_id=self._access.home(fields.team_id),
+            name=fields.name,
+            model=model,
+            destination_type=fields.destination.type,
+            destination_config=self._runtime.cipher.seal(fields.destination.config),
+            interval=fields.interval,
+            timezone=fields.timezone or "UTC",
+            interval_offset=interval_offset(fields, fields.interval, None, reset=True),
+            start_at=fields.start_at,
+            end_at=fields.end_at,
+            paused=fields.paused,
+            last_paused_at=fields.last_paused_at,
             incremental_mode="APPEND",
             last_modified_by=self._access.key_id,
+            created_at=now,
+            last_updated_at=now,
         )
         # The first run covers the current period from its start, even if the export is younger (section 5.3).
-        export.next_start = schedule_of(export).align(self._runtime.clock())
+        export.next_start = schedule_of(export).align(now)
         self._session.add(export)
         await self._session.flush()
         return self._read(export, [])
@@ -66,12 +71,12 @@ class ExportService:
             raise NotFound
         return export
 
-    async def replace(self, export_id: UUID, body: ExportWrite) -> ExportRead:
+    async def replace(self, export_id: UUID, body: Draft[ExportWrite]) -> ExportRead:
         """PUT: the required fields again, the others only where sent, and offsets reset unless sent."""
-        return await self._update(export_id, body, partial=False)
+        return await self._update(export_id, body, reset_offsets=True)
 
-    async def patch(self, export_id: UUID, body: ExportPatch) -> ExportRead:
-        return await self._update(export_id, body, partial=True)
+    async def patch(self, export_id: UUID, body: Draft[ExportPatch]) -> ExportRead:
+        return await self._update(export_id, body, reset_offsets=False)
 
     async def pause(self, export_id: UUID) -> None:
         """Pausing what is paused changes nothing (section 4.6)."""
@@ -80,14 +85,13 @@ class ExportService:
             export.paused = True
             export.last_paused_at = export.last_updated_at = self._runtime.clock()
 
-    async def unpause(self, export_id: UUID) -> Export | None:
-        """The export if it was paused, None if it was not. Windows missed meanwhile are never run (section 4.7)."""
-        export = await self.get(export_id, lock=True)
+    def unpause(self, export: Export) -> bool:
+        """False if it was not paused. Windows missed meanwhile are never run by themselves (section 4.7)."""
         if not export.paused:
-            return None
+            return False
         self._resume(export)
         export.last_updated_at = self._runtime.clock()
-        return export
+        return True
 
     async def delete(self, export_id: UUID) -> None:
         """Soft. What is unfinished is cancelled (section 4.5)."""
@@ -105,47 +109,37 @@ class ExportService:
             runs[run.export_id].append(RunRead.of(run))
         return [self._read(export, runs[export.id]) for export in exports]
 
-    async def _update(self, export_id: UUID, body: ExportWrite | ExportPatch, *, partial: bool) -> ExportRead:
+    async def _update(
+        self, export_id: UUID, body: Draft[ExportWrite] | Draft[ExportPatch], *, reset_offsets: bool
+    ) -> ExportRead:
         export = await self.get(export_id, lock=True)
-        sent = body.model_fields_set
-        if "model" in sent and body.model != export.model:
-            raise ValidationFailed("Changing models is not supported. Create a new batch export instead.", attr="model")
-        if "destination" in sent:
-            self._update_destination(export, body, partial=partial)
-        check_fields(body, export.model)
-        self._update_schedule(export, body, reset=not partial)
+        stored = self._runtime.cipher.open(export.destination_config)
+        fields = body.check(Before(export.model, export.destination_type, stored))
+        check_fields(fields, export.model)
+        self._update_schedule(export, fields, reset=reset_offsets)
+        sent = fields.model_fields_set
         for field in COPIED:
             if field in sent:
-                setattr(export, field, getattr(body, field))
+                setattr(export, field, getattr(fields, field))
+        if "destination" in sent:
+            export.destination_config = self._runtime.cipher.seal(fields.destination.config)
         if "paused" in sent:
-            if export.paused and not body.paused:
+            if export.paused and not fields.paused:
                 self._resume(export)
-            export.paused = body.paused
+            export.paused = fields.paused
         export.last_updated_at = self._runtime.clock()
         export.last_modified_by = self._access.key_id
         await self._session.flush()
         return (await self.read([export]))[0]
 
-    def _update_destination(self, export: Export, body: ExportWrite | ExportPatch, *, partial: bool) -> None:
-        wanted = body.destination.type or export.destination_type
-        if wanted != export.destination_type:
-            raise ValidationFailed(
-                f"Cannot change destination type from '{export.destination_type}' to '{wanted}'. Delete this batch "
-                "export and create a new one with the new destination type.",
-                attr="destination",
-            )
-        stored = self._runtime.cipher.open(export.destination_config)
-        config = check_config(DESTINATIONS[wanted], body.destination.config, stored=stored, partial=partial)
-        export.destination_config = self._runtime.cipher.seal(config)
-
-    def _update_schedule(self, export: Export, body: ExportWrite | ExportPatch, *, reset: bool) -> None:
-        sent = body.model_fields_set
-        interval = Interval(body.interval if "interval" in sent else export.interval)
+    def _update_schedule(self, export: Export, fields: ExportWrite, *, reset: bool) -> None:
+        sent = fields.model_fields_set
+        interval = fields.interval if "interval" in sent else Interval(export.interval)
         before = schedule_of(export)
-        export.interval_offset = interval_offset(body, interval, export.interval_offset, reset=reset)
+        export.interval_offset = interval_offset(fields, interval, export.interval_offset, reset=reset)
         export.interval = interval
         if "timezone" in sent:
-            export.timezone = body.timezone or "UTC"
+            export.timezone = fields.timezone or "UTC"
         after = schedule_of(export)
         if after != before:
             # From the new boundary at or before the first moment not accounted for: a row may lie in a window of the

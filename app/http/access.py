@@ -5,47 +5,29 @@ Checked before the body is looked at: credentials, then the scope, then the orga
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
 from app.errors import NotAuthenticated, NotFound, PermissionDenied
-from app.http.unit import UnitOfWork, get_runtime
+from app.http.paths import CURRENT, parse_uuid
+from app.http.unit import UnitOfWork
 from app.models import ApiKey
 from app.tenants.access import Access
 from app.tenants.repository import TenantRepository
 from app.tenants.tokens import hash_key
 from app.unit import Unit
 
-CURRENT = "@current"
 READ = "batch_export:read"
 WRITE = "batch_export:write"
 GRANTED_BY = {READ: {READ, WRITE, "*"}, WRITE: {WRITE, "*"}}
 
+MAX_PROJECT_ID = 2**31 - 1
+"""Of the column; a greater number names no project."""
+
 bearer = HTTPBearer(
     scheme_name="Personal API key", description="A key made with `batch-exports keys create`.", auto_error=False
 )
-
-
-async def authenticate_request(request: Request) -> None:
-    """:raises NotAuthenticated: when the request carries no live key."""
-    runtime = get_runtime(request)
-    async with runtime.sessions() as session:
-        await _authenticate(request, Unit(session, runtime))
-
-
-async def _authenticate(request: Request, unit: Unit) -> ApiKey:
-    header = request.headers.get("Authorization", "")
-    kind, _, text = header.partition(" ")
-    if kind.lower() != "bearer" or not text.strip():
-        raise NotAuthenticated
-    tenants = TenantRepository(unit.session)
-    key = await tenants.api_key(hash_key(text.strip()))
-    if key is None:
-        raise NotAuthenticated("Invalid personal API key.")
-    await tenants.touch_key(key.id, unit.runtime.clock())
-    return key
 
 
 def _require(scope: str) -> Callable[..., Awaitable[Access]]:
@@ -64,28 +46,45 @@ ReadAccess = Annotated[Access, Depends(_require(READ))]
 WriteAccess = Annotated[Access, Depends(_require(WRITE))]
 
 
+async def _authenticate(request: Request, unit: Unit) -> ApiKey:
+    """:raises NotAuthenticated: when the request carries no live key."""
+    kind, _, text = request.headers.get("Authorization", "").strip().partition(" ")
+    if kind.lower() != "bearer" or not text.strip():
+        raise NotAuthenticated
+    tenants = TenantRepository(unit.session)
+    key = await tenants.api_key(hash_key(text.strip()))
+    if key is None:
+        raise NotAuthenticated("Invalid personal API key.")
+    await tenants.touch_key(key, unit.runtime.clock())
+    return key
+
+
 async def _organization_access(unit: Unit, key: ApiKey, text: str) -> Access:
-    """All projects of the organization that the key is good for; what is new belongs to the first."""
+    """All projects of the organization that the key is good for; what is new belongs to the first, unless it says."""
     organization_id = key.organization_id if text == CURRENT else parse_uuid(text)
     if organization_id != key.organization_id:
         raise PermissionDenied("You don't have access to the organization.")
     project_ids = await _visible_projects(unit, key)
-    return Access(organization_id, project_ids, project_ids[0], key.id)
+    return Access(organization_id, project_ids, project_ids[0], key.id, organization_wide=True)
 
 
 async def _project_access(unit: Unit, key: ApiKey, text: str) -> Access:
     if text == CURRENT:
         project_id = (await _visible_projects(unit, key))[0]
         return Access(key.organization_id, (project_id,), project_id, key.id)
-    # Ids beyond the column's range name no project.
-    if not (text.isascii() and text.isdigit()) or int(text) >= 2**31:
-        raise NotFound("Project not found.")
-    project = await TenantRepository(unit.session).project(int(text))
+    project = await TenantRepository(unit.session).project(_project_id(text))
     if project is None:
         raise NotFound("Project not found.")
     if project.organization_id != key.organization_id or project.id not in (key.project_ids or (project.id,)):
         raise PermissionDenied("You don't have access to the project.")
     return Access(project.organization_id, (project.id,), project.id, key.id)
+
+
+def _project_id(text: str) -> int:
+    # The length first: reading thousands of digits is refused by Python itself, with another error.
+    if len(text) > 10 or not (text.isascii() and text.isdigit()) or int(text) > MAX_PROJECT_ID:
+        raise NotFound("Project not found.")
+    return int(text)
 
 
 async def _visible_projects(unit: Unit, key: ApiKey) -> tuple[int, ...]:
@@ -94,11 +93,3 @@ async def _visible_projects(unit: Unit, key: ApiKey) -> tuple[int, ...]:
     if not visible:
         raise NotFound("The organization has no project yet.")
     return visible
-
-
-def parse_uuid(text: str) -> UUID:
-    """:raises NotFound: nothing has an id that is none."""
-    try:
-        return UUID(text)
-    except ValueError:
-        raise NotFound from None

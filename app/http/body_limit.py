@@ -1,15 +1,14 @@
 """Request bodies are bounded before anything reads them."""
 
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import BodyTooLarge
 
 
 class BodyLimit:
-    """ASGI middleware: counts what arrives, announced or not.
-
-    The error is raised where the body is read, so it is answered like any other.
-    """
+    """ASGI middleware: refuses what is announced as too large, and counts what arrives unannounced."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
@@ -19,6 +18,10 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        refused = BodyTooLarge(f"The request body is larger than {self._max_bytes} bytes.")
+        if _announced(scope) > self._max_bytes:
+            await JSONResponse(refused.body(), refused.status)(scope, receive, send)
+            return
         received = 0
 
         async def counted() -> Message:
@@ -26,7 +29,14 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._max_bytes:
-                raise BodyTooLarge(f"The request body is larger than {self._max_bytes} bytes.")
+                # The one exception that the framework lets through from where it reads a body.
+                raise HTTPException(refused.status, refused.detail)
             return message
 
         await self._app(scope, counted, send)
+
+
+def _announced(scope: Scope) -> int:
+    lengths = [value for name, value in scope["headers"] if name == b"content-length"]
+    # More digits than any body has bytes would only be costly to read.
+    return int(lengths[0][:20]) if lengths and lengths[0].isdigit() else 0

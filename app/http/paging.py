@@ -4,12 +4,12 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import Query, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, WithJsonSchema
 
 from app.errors import NotFound
 
@@ -41,22 +41,27 @@ class Slice:
     offset: int
 
 
-def _slice(limit: str | None = None, offset: str | None = None) -> Slice:
-    """Odd values fall back to the defaults, as clients of this API are used to."""
-    return Slice(_number(limit, DEFAULT_LIMIT, 1, MAX_LIMIT), _number(offset, 0, 0, MAX_OFFSET))
-
-
 def _number(text: str | None, default: int, least: int, most: int) -> int:
-    if text is None or not (text.isascii() and text.isdigit()) or int(text) < least:
+    if text is None or not (text.isascii() and text.isdigit()):
         return default
-    return min(int(text), most)
+    # Beyond its own length, `most` is less than any number; thousands of digits are refused by Python itself.
+    digits = text.lstrip("0") or "0"
+    number = int(digits) if len(digits) <= len(str(most)) else most
+    return min(number, most) if number >= least else default
 
 
 def page_slice(
-    limit: Annotated[str | None, Query(description="Rows per page.")] = None,
-    offset: Annotated[str | None, Query(description="Rows to pass over.")] = None,
+    limit: Annotated[
+        str | None,
+        WithJsonSchema({"type": "integer", "minimum": 1, "default": DEFAULT_LIMIT}),
+        Query(description="Rows."),
+    ] = None,
+    offset: Annotated[
+        str | None, WithJsonSchema({"type": "integer", "minimum": 0, "default": 0}), Query(description="Rows before.")
+    ] = None,
 ) -> Slice:
-    return _slice(limit, offset)
+    """Odd values fall back to the defaults, as clients of this API are used to."""
+    return Slice(_number(limit, DEFAULT_LIMIT, 1, MAX_LIMIT), _number(offset, 0, 0, MAX_OFFSET))
 
 
 def offset_links(request: Request, where: Slice, count: int) -> dict[str, str | None]:
@@ -91,13 +96,20 @@ class Cursor:
         """:raises NotFound: for a text that no page has handed out."""
         try:
             value, row_id, back = json.loads(base64.urlsafe_b64decode(text.encode()))
-            return cls(datetime.fromisoformat(value) if value is not None else None, UUID(row_id), bool(back))
-        except (ValueError, TypeError, AttributeError):
+            moment = datetime.fromisoformat(value) if value is not None else None
+            if moment is not None and moment.tzinfo is None:
+                raise ValueError(value)
+            return cls(moment and moment.astimezone(UTC), UUID(row_id), bool(back))
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             raise NotFound("Invalid cursor") from None
 
 
 def page_cursor(
-    cursor: Annotated[str | None, Query(description="Opaque: from `next` or `previous` of another page.")] = None,
+    cursor: Annotated[
+        str | None,
+        WithJsonSchema({"type": "string"}),
+        Query(description="Opaque: from `next` or `previous` of another page."),
+    ] = None,
 ) -> Cursor | None:
     return Cursor.decode(cursor) if cursor else None
 

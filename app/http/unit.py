@@ -1,5 +1,6 @@
 """One transaction per request, committed in one place, before the answer leaves."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -16,7 +17,11 @@ def get_runtime(request: Request) -> Runtime:
 
 async def _unit(request: Request) -> AsyncIterator[Unit]:
     runtime = get_runtime(request)
+    # A connection is ours first, in bounded time: a database that hangs would keep the pool's check waiting for ever.
+    limit = 2 * runtime.settings.database_connect_timeout.total_seconds()
     async with runtime.sessions() as session:
+        async with asyncio.timeout(limit):
+            await session.connection()
         unit = Unit(session, runtime)
         yield unit
         await session.commit()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import ARRAY, DateTime, Uuid, and_, cast, column, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.sql.dml import Update
@@ -22,6 +22,7 @@ from app.models.enums import UNFINISHED_RUN
 from app.scheduling.intervals import Window
 
 NOW = func.clock_timestamp()
+Moment = DateTime(timezone=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,8 @@ class ClaimRepository(Repository):
         """The attempt failed and another one follows, not before ``delay`` has passed."""
         return await self._write(
             update(Run)
-            .where(_held(claim))
+            # Once: this write may be repeated when the answer to the first one was lost.
+            .where(_held(claim), Run.attempt == claim.attempt)
             .values(
                 attempt=Run.attempt + 1,
                 owner=None,
@@ -113,10 +115,17 @@ class ClaimRepository(Repository):
         )
 
     async def hand_back(self, claim: Claim) -> bool:
-        """Give the run to whoever is next. A deploy is no failure: the attempt does not count."""
-        return await self._write(
-            update(Run).where(_held(claim)).values(owner=None, lease_until=None, not_before=NOW, last_updated_at=NOW)
+        """Give the run to whoever is next. A deploy is no failure: the attempt does not count, nor is the place in the
+        queue lost."""
+        leased = and_(_held(claim), Run.lease_until.is_not(None))
+        return await self._write(update(Run).where(leased).values(owner=None, lease_until=None, last_updated_at=NOW))
+
+    async def is_recorded(self, claim: Claim, status: RunStatus, attempt: int) -> bool:
+        """Whether the row tells how this very attempt ended: for a write whose answer was lost on its way."""
+        query = select(Run.id).where(
+            Run.id == claim.run_id, Run.epoch == claim.epoch, Run.status == status, Run.attempt == attempt
         )
+        return (await self.session.scalars(query)).one_or_none() is not None
 
     async def reap(self) -> Sequence[UUID]:
         """Free the runs of workers that were not heard of for a whole lease. Not a failure of the run either."""
@@ -145,27 +154,40 @@ class ClaimRepository(Repository):
         backfill_id: UUID | None = None,
         select_by: SelectBy = SelectBy.INGESTED_AT,
     ) -> Sequence[UUID]:
-        """Make one run per window, where there is none yet; the new ones' ids. Each waits ``settle`` past its end."""
-        rows = [
-            {
-                "id": uuid4(),
-                "export_id": export.id,
-                "project_id": export.project_id,
-                "backfill_id": backfill_id,
-                "data_interval_start": window.start,
-                "data_interval_end": window.end,
-                "select_by": select_by,
-                "status": RunStatus.STARTING,
-                "attempt": 0,
-                "epoch": 0,
-                "not_before": window.end + settle,
-            }
-            for window in windows
-        ]
-        if not rows:
+        """Make one run per window, where there is none yet; the new ones' ids. Each waits ``settle`` past its end.
+
+        Runs of a backfill queue up behind what is ready now: old windows must not keep the schedule's own runs waiting
+        until the last of them is done.
+        """
+        made = list(windows)
+        if not made:
             return []
-        statement = insert(Run).values(rows).on_conflict_do_nothing().returning(Run.id)
-        return (await self.session.scalars(statement)).all()
+        # By arrays, not row by row: after a month away there are thousands, and a statement takes 32,767 parameters.
+        window = (
+            func.unnest(
+                cast([uuid4() for _ in made], ARRAY(Uuid)),
+                cast([one.start for one in made], ARRAY(Moment)),
+                cast([one.end for one in made], ARRAY(Moment)),
+            )
+            .table_valued(column("id", Uuid), column("start", Moment), column("end", Moment), name="made")
+            .render_derived()
+        )
+        settled = window.c.end + literal(settle)
+        values = {
+            Run.id: window.c.id,
+            Run.export_id: literal(export.id),
+            Run.project_id: literal(export.project_id),
+            Run.backfill_id: literal(backfill_id, Uuid),
+            Run.data_interval_start: window.c.start,
+            Run.data_interval_end: window.c.end,
+            Run.select_by: literal(select_by.value),
+            Run.status: literal(RunStatus.STARTING.value),
+            Run.attempt: literal(0),
+            Run.epoch: literal(0),
+            Run.not_before: settled if backfill_id is None else func.greatest(settled, NOW),
+        }
+        statement = insert(Run).from_select(list(values), select(*values.values()))
+        return (await self.session.scalars(statement.on_conflict_do_nothing().returning(Run.id))).all()
 
     async def _finish(self, claim: Claim, status: RunStatus, **values: object) -> bool:
         return await self._write(

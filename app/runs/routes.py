@@ -4,12 +4,14 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
+from pydantic import WithJsonSchema
 
 from app.errors import ValidationFailed
-from app.http.access import ReadAccess, WriteAccess, parse_uuid
+from app.http.access import ReadAccess, WriteAccess
 from app.http.dates import parse_moment
 from app.http.errors import responses
 from app.http.paging import Cursor, CursorPage, cursor_links, page_cursor
+from app.http.paths import ExportId, RunId
 from app.http.unit import UnitOfWork
 from app.models import RunStatus
 from app.runs.repository import RunFilter
@@ -18,24 +20,32 @@ from app.runs.service import DEFAULT_ORDERING, ORDERINGS, RunService
 
 router = APIRouter(prefix="/batch_exports/{export_id}/runs", tags=["runs"], responses=responses())
 
+Moment = Annotated[str | None, WithJsonSchema({"type": "string"})]
+
 DEFAULT_SPAN = timedelta(days=7)
 
 
 @router.get("/", summary="List runs")
 async def list_runs(
     request: Request,
-    export_id: str,
+    export_id: ExportId,
     unit: UnitOfWork,
     access: ReadAccess,
     cursor: Annotated[Cursor | None, Depends(page_cursor)],
-    status: Annotated[list[str] | None, Query(description="Only runs in this status; may be repeated.")] = None,
-    ordering: Annotated[str | None, Query(description=f"One of {', '.join(ORDERINGS)}.")] = None,
-    after: Annotated[str | None, Query(description="Created at or after this; ISO 8601 or like `-7d`.")] = None,
-    before: Annotated[str | None, Query(description="Created at or before this.")] = None,
-    start: Annotated[
-        str | None, Query(description="With ordering by `data_interval_start`: windows from here.")
+    status: Annotated[
+        list[str] | None,
+        WithJsonSchema({"type": "array", "items": {"type": "string", "enum": [*RunStatus]}}),
+        Query(description="Only runs in this status; may be repeated."),
     ] = None,
-    end: Annotated[str | None, Query(description="With ordering by `data_interval_start`: windows up to here.")] = None,
+    ordering: Annotated[
+        str | None,
+        WithJsonSchema({"type": "string", "enum": ORDERINGS, "default": DEFAULT_ORDERING}),
+        Query(description="What the list is ordered by; `-` is descending."),
+    ] = None,
+    after: Annotated[Moment, Query(description="Created at or after this; ISO 8601 or like `-7d`.")] = None,
+    before: Annotated[Moment, Query(description="Created at or before this.")] = None,
+    start: Annotated[Moment, Query(description="With ordering by `data_interval_start`: windows from here.")] = None,
+    end: Annotated[Moment, Query(description="With ordering by `data_interval_start`: windows up to here.")] = None,
 ) -> CursorPage[RunRead]:
     order = ordering if ordering in ORDERINGS else DEFAULT_ORDERING
     now = unit.runtime.clock()
@@ -45,19 +55,19 @@ async def list_runs(
     else:
         least, most = _span(after, before, now, ("after", "before"))
         wanted = RunFilter(_statuses(status), created_after=least, created_before=most if before else None)
-    runs, more = await RunService(unit, access).page(parse_uuid(export_id), wanted, order, cursor)
+    runs, more = await RunService(unit, access).page(export_id, wanted, order, cursor)
     links = cursor_links(request, cursor, runs, order.removeprefix("-"), more=more)
     return CursorPage(**links, results=[RunRead.of(run) for run in runs])
 
 
 @router.get("/{run_id}/", summary="Retrieve a run")
-async def retrieve_run(export_id: str, run_id: str, unit: UnitOfWork, access: ReadAccess) -> RunRead:
-    return RunRead.of(await RunService(unit, access).get(parse_uuid(export_id), parse_uuid(run_id)))
+async def retrieve_run(export_id: ExportId, run_id: RunId, unit: UnitOfWork, access: ReadAccess) -> RunRead:
+    return RunRead.of(await RunService(unit, access).get(export_id, run_id))
 
 
 @router.post("/{run_id}/cancel/", summary="Cancel a run")
-async def cancel_run(export_id: str, run_id: str, unit: UnitOfWork, access: WriteAccess) -> RunCancelled:
-    await RunService(unit, access).cancel(parse_uuid(export_id), parse_uuid(run_id))
+async def cancel_run(export_id: ExportId, run_id: RunId, unit: UnitOfWork, access: WriteAccess) -> RunCancelled:
+    await RunService(unit, access).cancel(export_id, run_id)
     return RunCancelled()
 
 

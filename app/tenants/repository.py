@@ -39,10 +39,13 @@ class TenantRepository(Repository):
             query = query.where(ApiKey.organization_id == organization_id)
         return (await self.session.scalars(query)).all()
 
-    async def touch_key(self, key_id: UUID, now: datetime) -> None:
+    async def touch_key(self, key: ApiKey, now: datetime) -> None:
         """Note that the key was used."""
+        if key.last_used_at is not None and key.last_used_at >= now - LAST_USED_RESOLUTION:
+            return
+        # Of several requests at once one writes; by its condition, the others find that it has been done.
         stale = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < now - LAST_USED_RESOLUTION)
-        await self.session.execute(update(ApiKey).where(ApiKey.id == key_id, stale).values(last_used_at=now))
+        await self.session.execute(update(ApiKey).where(ApiKey.id == key.id, stale).values(last_used_at=now))
 
     async def revoke_key(self, key_id: UUID, now: datetime) -> bool:
         """False when there is no such key; a revoked key stays revoked since when it was."""

@@ -130,6 +130,24 @@ async def test_a_cancelled_backfill_makes_no_more_runs(runtime: Runtime) -> None
     assert len(await windows(runtime, backfill_id)) == 1
 
 
+async def test_a_pass_waits_for_an_export_that_is_being_deleted(runtime: Runtime) -> None:
+    backfill_id = await add_backfill(runtime, [DAY], start_at=DAY, end_at=utc(2026, 1, 2))
+    await advancer(runtime).advance(backfill_id)
+    await end_run(runtime)
+    async with runtime.sessions.begin() as session:
+        # As deleting does: the export first, then its backfills.
+        export = (await session.scalars(select(Export).with_for_update())).one()
+        passing = asyncio.create_task(advancer(runtime).advance(backfill_id))
+        async with asyncio.timeout(10), runtime.engine.connect() as other:
+            waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = :name")
+            while not await other.scalar(waiting, {"name": runtime.engine.url.database}):
+                await other.rollback()
+        export.deleted = True
+        await session.execute(text("UPDATE backfills SET status = 'Cancelled'"))
+    assert await passing is None
+    assert len(await windows(runtime, backfill_id)) == 1
+
+
 async def test_a_backfill_without_any_working_worker_is_found_by_the_tick(runtime: Runtime) -> None:
     from app.scheduling.tick import Ticker
 

@@ -13,7 +13,7 @@ from app.models import Run, RunStatus
 from app.runs.claims import Claim, ClaimRepository
 from app.runtime import Runtime
 from app.scheduling.intervals import Window
-from tests.factories import make_export, utc
+from tests.factories import make_backfill, make_export, utc
 
 TTL = timedelta(seconds=40)
 WINDOW = Window(utc(2026, 1, 1), utc(2026, 1, 1, 1))
@@ -136,6 +136,45 @@ async def test_handing_back_is_no_failed_attempt(runtime: Runtime) -> None:
         await repository.hand_back(taken)
     run = await row(runtime, taken.run_id)
     assert (run.attempt, run.owner, run.lease_until, run.status) == (0, None, None, RunStatus.RUNNING)
+
+
+async def test_handing_back_keeps_the_place_in_the_queue(runtime: Runtime) -> None:
+    first = await claimed(runtime)
+    [second] = await add_run(runtime, Window(utc(2026, 1, 1, 1), utc(2026, 1, 1, 2)))
+    async with claims(runtime) as repository:
+        await repository.hand_back(first)
+        assert await repository.ready(10) == [first.run_id, second]
+
+
+async def test_a_failed_attempt_that_is_recorded_twice_counts_once(runtime: Runtime) -> None:
+    taken = await claimed(runtime)
+    async with claims(runtime) as repository:
+        assert await repository.retry_later(taken, Transient("reset"), timedelta(hours=1))
+        assert not await repository.retry_later(taken, Transient("reset"), timedelta(hours=1))
+        assert not await repository.hand_back(taken)
+        assert await repository.is_recorded(taken, RunStatus.RUNNING, 1)
+        assert not await repository.is_recorded(taken, RunStatus.COMPLETED, 1)
+    run = await row(runtime, taken.run_id)
+    assert run.attempt == 1
+    assert await claim(runtime) is None  # the wait has not been cut short
+
+
+async def test_windows_of_a_backfill_queue_behind_what_is_ready(runtime: Runtime) -> None:
+    [scheduled] = await add_run(runtime, Window(utc(2026, 6, 1), utc(2026, 6, 1, 1)))
+    async with runtime.sessions.begin() as session:
+        export = await make_export(session, runtime.cipher)
+        backfill = await make_backfill(session, export)
+        old = Window(utc(2020, 1, 1), utc(2020, 1, 1, 1))
+        [made] = await ClaimRepository(session).add(export, [old], timedelta(0), backfill_id=backfill.id)
+    async with claims(runtime) as repository:
+        assert await repository.ready(10) == [scheduled, made]
+
+
+async def test_a_month_of_five_minute_windows_is_added_at_once(runtime: Runtime) -> None:
+    first = utc(2026, 1, 1)
+    step = timedelta(minutes=5)
+    windows = [Window(first + n * step, first + (n + 1) * step) for n in range(30 * 288)]
+    assert len(set(await add_run(runtime, *windows))) == len(windows)
 
 
 async def test_the_reaper_frees_lapsed_runs_only(runtime: Runtime) -> None:

@@ -1,0 +1,145 @@
+"""The application as a whole: its documentation, its health."""
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from pydantic import SecretStr
+from sqlalchemy import make_url
+
+from app.main import create_app
+from app.settings import Settings
+from tests.http.callers import Tenant, open_client
+from tests.worker.proxy import open_proxy
+
+ROOT = "http://service.test"
+METHODS = {"get", "post", "put", "patch", "delete"}
+ROUTES = {
+    "create_export",
+    "delete_export",
+    "list_exports",
+    "patch_export",
+    "pause_export",
+    "replace_export",
+    "retrieve_export",
+    "start_backfill",
+    "unpause_export",
+}
+NESTED = {
+    "cancel_backfill",
+    "cancel_run",
+    "create_backfill",
+    "list_backfills",
+    "list_runs",
+    "retrieve_backfill",
+    "retrieve_run",
+}
+
+
+@pytest.fixture
+def document(app: FastAPI) -> dict[str, Any]:
+    return app.openapi()
+
+
+@pytest.fixture
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """By their ids, with their path."""
+    found = [
+        {**operation, "path": path, "method": method}
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS
+    ]
+    by_id = {operation["operationId"]: operation for operation in found}
+    assert len(by_id) == len(found)
+    return by_id
+
+
+def test_operations_are_named_by_mount_and_what_they_do(operations: dict[str, Any]) -> None:
+    assert set(operations) == {
+        *(f"{mount}_{route}" for mount in ("projects", "environments") for route in ROUTES | NESTED),
+        *(f"organizations_{route}" for route in ROUTES),
+    }
+    assert all(operation["tags"] and operation["summary"] for operation in operations.values())
+
+
+def test_every_operation_documents_its_errors_and_its_scheme(
+    document: dict[str, Any], operations: dict[str, Any]
+) -> None:
+    [scheme] = document["components"]["securitySchemes"]
+    assert document["components"]["securitySchemes"][scheme]["scheme"] == "bearer"
+    error = {"$ref": "#/components/schemas/ErrorBody"}
+    for operation in operations.values():
+        assert operation["security"] == [{scheme: []}]
+        wrong = {status for status in operation["responses"] if not status.startswith("2")}
+        assert {"400", "401", "403", "404", "503", "default"} <= wrong
+        assert "422" not in wrong
+        for status in wrong:
+            assert operation["responses"][status]["content"]["application/json"]["schema"] == error
+
+
+def test_every_parameter_of_a_path_is_documented(operations: dict[str, Any]) -> None:
+    for operation in operations.values():
+        named = {one["name"]: one["schema"] for one in operation["parameters"] if one["in"] == "path"}
+        assert set(named) == set(re.findall(r"{(\w+)}", operation["path"]))
+        for name in named.keys() - {"project_id", "organization_id"}:
+            assert named[name]["format"] == "uuid"
+
+
+def test_every_body_has_an_example_that_works(document: dict[str, Any], operations: dict[str, Any]) -> None:
+    bodies = {
+        operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
+        for operation in operations.values()
+        if "requestBody" in operation
+    }
+    assert bodies == {"ExportWrite", "ExportPatch", "BackfillWrite", "Unpause"}
+    for name in bodies:
+        assert document["components"]["schemas"][name]["examples"]
+
+
+async def test_the_examples_of_the_documentation_are_accepted(api: httpx.AsyncClient, document: dict[str, Any]) -> None:
+    [example] = document["components"]["schemas"]["ExportWrite"]["examples"]
+    answer = await api.post("/batch_exports/", json=example)
+    assert answer.status_code == 201, answer.text
+    [example] = document["components"]["schemas"]["BackfillWrite"]["examples"]
+    url = f"/batch_exports/{answer.json()['id']}/"
+    # The clock of these tests stands before the example's days.
+    body = {bound: text.replace("-11-", "-05-") for bound, text in example.items()}
+    assert (await api.post(f"{url}backfills/", json=body)).status_code == 201
+    [example] = document["components"]["schemas"]["ExportPatch"]["examples"]
+    assert (await api.patch(url, json=example)).json()["interval"] == example["interval"]
+
+
+async def test_swagger_needs_no_internet(api: httpx.AsyncClient) -> None:
+    page = (await api.get(f"{ROOT}/docs")).text
+    links = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert links
+    for link in links:
+        assert link.startswith("/")
+        assert (await api.get(f"{ROOT}{link}")).status_code == 200
+
+
+async def test_a_running_process_is_alive_and_ready(api: httpx.AsyncClient) -> None:
+    assert (await api.get(f"{ROOT}/health/live")).json() == {"status": "ok"}
+    assert (await api.get(f"{ROOT}/health/ready")).json() == {"status": "ok", "down": []}
+    assert "python_info" in (await api.get(f"{ROOT}/metrics")).text
+
+
+@pytest.mark.parametrize("name", ["database", "redis"])
+async def test_a_process_without_a_service_is_alive_but_not_ready(
+    settings: Settings, tenant: Tenant, name: str
+) -> None:
+    url = make_url(getattr(settings, f"{name}_url").get_secret_value())
+    assert url.port is not None
+    async with open_proxy(url.port) as proxy:
+        behind = SecretStr(url.set(port=proxy.port).render_as_string(hide_password=False))
+        app = create_app(settings.model_copy(update={f"{name}_url": behind}))
+        async with app.router.lifespan_context(app), open_client(app, tenant, base_url=ROOT) as client:
+            await proxy.cut()
+            assert (await client.get("/health/live")).status_code == 200
+            answer = await client.get("/health/ready")
+            assert (answer.status_code, answer.json()) == (503, {"status": "unavailable", "down": [name]})
+            await proxy.mend()
+            assert (await client.get("/health/ready")).json() == {"status": "ok", "down": []}
