@@ -5,11 +5,11 @@ backpressure: nothing is read before the far end asks for it.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Never, TypeAlias, TypeVar
+from enum import Enum
+from typing import Any, TypeAlias, TypeVar
 
 import pyarrow as pa
 
@@ -49,52 +49,75 @@ def is_json(field: "pa.Field[Any]") -> bool:
 
 
 async def rechunk(batches: Batches, max_bytes: int) -> Batches:
-    """Cut batches larger than ``max_bytes`` into slices of about that size; slices share memory with their batch.
+    """Cut batches into slices of at most ``max_bytes``; slices share memory with their batch.
 
     A single row may be larger than ``max_bytes``; it passes alone. Empty batches are dropped.
     """
     async with aclosing(batches):
         async for batch in batches:
-            if batch.num_rows == 0:
-                continue
-            rows = max(1, int(batch.num_rows * max_bytes / max(batch.nbytes, 1)))
-            for start in range(0, batch.num_rows, rows):
-                yield batch.slice(start, rows)
+            for piece in _cut(batch, max_bytes):
+                yield piece
 
 
-async def prefetch(items: AsyncGenerator[T, None], ahead: int = 1) -> AsyncGenerator[T, None]:
-    """Read up to ``ahead`` items while the consumer is busy with the one before.
+def _cut(batch: pa.RecordBatch, max_bytes: int) -> Iterator[pa.RecordBatch]:
+    # By halves, not by the average row: large rows often come together.
+    if batch.num_rows > 1 and batch.nbytes > max_bytes:
+        half = batch.num_rows // 2
+        yield from _cut(batch.slice(0, half), max_bytes)
+        yield from _cut(batch.slice(half), max_bytes)
+    elif batch.num_rows:
+        yield batch
+
+
+class _End(Enum):
+    END = 0
+
+
+async def prefetch(items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """Read the next item while the consumer is busy with the one before.
 
     An error of the producer is raised at the consumer, after the items before it. Closing the result closes ``items``.
     """
-    queue: asyncio.Queue[Callable[[], T]] = asyncio.Queue(maxsize=ahead)
-
-    async def produce() -> None:
-        try:
-            async for item in items:
-                await queue.put(partial(_give, item))
-            await queue.put(partial(_fail, StopAsyncIteration()))
-        except Exception as error:
-            await queue.put(partial(_fail, error))
-
     async with aclosing(items):
-        producer = asyncio.create_task(produce())
+        reading = asyncio.create_task(_next(items))
         try:
-            while True:
-                take = await queue.get()
-                try:
-                    item = take()
-                except StopAsyncIteration:
-                    return
+            # Shielded, and cancelled just once below: cancelling again would break off how ``items`` cleans up.
+            while (item := await asyncio.shield(reading)) is not _End.END:
+                reading = asyncio.create_task(_next(items))
                 yield item
         finally:
-            producer.cancel()
-            await asyncio.gather(producer, return_exceptions=True)
+            reading.cancel()
+            await see_through(_settled(reading))
 
 
-def _give(item: T) -> T:
-    return item
+async def _next(items: AsyncGenerator[T, None]) -> T | _End:
+    return await anext(items, _End.END)
 
 
-def _fail(error: Exception) -> Never:
-    raise error
+async def _settled(task: "asyncio.Task[Any]") -> None:
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def see_through(work: Coroutine[Any, Any, T], limit: float | None = None) -> T:
+    """Do ``work`` to its end even when cancelled meanwhile, once or many times; cancellation is raised afterwards.
+
+    For work that must not be left half-done. ``limit``: how many seconds a cancellation may be put off; the work is
+    cancelled then.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    timer: asyncio.TimerHandle | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+            if limit is not None and timer is None:
+                timer = asyncio.get_running_loop().call_later(limit, task.cancel)
+    if timer is not None:
+        timer.cancel()
+    if cancelled is not None:
+        if not task.cancelled():
+            task.exception()  # seen, and outweighed
+        raise cancelled
+    return task.result()

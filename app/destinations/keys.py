@@ -3,6 +3,7 @@
 The rules are the contract's section 10.1. Times are those of the window's end, in UTC.
 """
 
+import re
 from datetime import UTC, datetime
 from string import Formatter
 
@@ -59,6 +60,6 @@ def _iso(moment: datetime) -> str:
 
 
 def _join(prefix: str, name: str) -> str:
-    """One slash between, none in front."""
-    folder = prefix.strip("/")
+    """No slash in front, and never two in a row: many tools cannot show the nameless folder between them."""
+    folder = re.sub("/+", "/", prefix).strip("/")
     return f"{folder}/{name}" if folder else name

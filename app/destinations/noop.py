@@ -32,4 +32,5 @@ class NoOp:
         async with aclosing(batches):
             async for batch in batches:
                 rows += batch.num_rows
+        await target.fence()
         return Written(rows=rows, bytes=0)

@@ -34,7 +34,9 @@ class Format(Protocol):
     suffixes: ClassVar[Mapping[str, str]]
     """Codec to the suffix behind the extension, for codecs that are named in the file name."""
 
-    def open(self, schema: pa.Schema, compression: str | None) -> Encoder: ...
+    def open(self, schema: pa.Schema, compression: str | None, max_bytes: int | None = None) -> Encoder:
+        """A new file. One that is to end soon after ``max_bytes`` must not gather more than that before it writes."""
+        ...
 
 
 async def encode_files(
@@ -48,8 +50,10 @@ async def encode_files(
     file, encoder, size, pending = 0, None, 0, 0
     async with aclosing(batches):
         async for batch in batches:
+            if batch.num_rows == 0:
+                continue
             if encoder is None:
-                encoder = fmt.open(schema, compression)
+                encoder = fmt.open(schema, compression, max_file_bytes)
             data = await asyncio.to_thread(encoder.encode, batch)
             size += len(data)
             pending += batch.num_rows

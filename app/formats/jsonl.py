@@ -21,8 +21,11 @@ BROTLI_QUALITY: Final = 3
 """Measured on web events: the levels after which files get smaller by a tenth and time doubles. The libraries' own
 defaults take four to ten times as long."""
 
-ESCAPED: Final = r'["\\\x00-\x1f\x7f]'
-"""What JSON does not allow in a string as it is. DEL is allowed, but some readers disagree."""
+ESCAPED: Final = r'["\\\x00-\x1f]'
+"""What JSON does not allow in a string as it is."""
+
+TIME_LENGTHS: Final[Mapping[str, int]] = {"s": 8, "ms": 12, "us": 15, "ns": 18}
+"""Characters of a time of day, as Arrow prints it in each unit."""
 
 
 class JSONLines:
@@ -31,7 +34,7 @@ class JSONLines:
     compressions: ClassVar[Sequence[str]] = ("gzip", "brotli")
     suffixes: ClassVar[Mapping[str, str]] = {"gzip": "gz", "brotli": "br"}
 
-    def open(self, schema: pa.Schema, compression: str | None) -> Encoder:
+    def open(self, schema: pa.Schema, compression: str | None, max_bytes: int | None = None) -> Encoder:
         return _Encoder(schema, compression)
 
 
@@ -149,7 +152,10 @@ def _in_quotes(column: Any, suffix: str = "") -> Any:
 def _time(column: Any) -> Any:
     """ISO 8601, in UTC with a Z where the column knows its zone."""
     # The instants of a zoned column, printed without a zone: some thirty times faster than printing with one.
-    text = pc.binary_replace_slice(column.cast(pa.timestamp(column.type.unit)).cast(pa.string()), 10, 11, "T")
+    text = column.cast(pa.timestamp(column.type.unit)).cast(pa.string())
+    # The space between date and time, counted from the end: years may have more than four digits.
+    after = -TIME_LENGTHS[column.type.unit]
+    text = pc.binary_replace_slice(text, after - 1, after, "T")
     return _in_quotes(text, "Z" if column.type.tz is not None else "")
 
 
@@ -163,4 +169,5 @@ def _printed(column: Any) -> Any:
 
 def _one_by_one(column: Any) -> Any:
     """Lists and whatever else is rare enough to be printed value by value."""
-    return pa.array([None if value is None else json.dumps(value, ensure_ascii=False) for value in column.to_pylist()])
+    values = column.to_pylist()
+    return pa.array([None if value is None else json.dumps(value, ensure_ascii=False, default=str) for value in values])

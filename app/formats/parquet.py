@@ -25,14 +25,17 @@ class Parquet:
     compressions: ClassVar[Sequence[str]] = ("zstd", "lz4", "snappy", "gzip", "brotli")
     suffixes: ClassVar[Mapping[str, str]] = {"gzip": "gz", "snappy": "sz", "brotli": "br", "zstd": "zst", "lz4": "lz4"}
 
-    def open(self, schema: pa.Schema, compression: str | None) -> Encoder:
-        return _Encoder(schema, cast("Compression", compression or "none"))
+    def open(self, schema: pa.Schema, compression: str | None, max_bytes: int | None = None) -> Encoder:
+        # Half of a small file: what is gathered, encoded and compressed, is far less by the time it is counted.
+        row_group_bytes = min(ROW_GROUP_BYTES, max_bytes // 2) if max_bytes is not None else ROW_GROUP_BYTES
+        return _Encoder(schema, cast("Compression", compression or "none"), row_group_bytes)
 
 
 class _Encoder:
-    def __init__(self, schema: pa.Schema, compression: Compression) -> None:
+    def __init__(self, schema: pa.Schema, compression: Compression, row_group_bytes: int) -> None:
         # Our own marks on fields are nobody else's business.
         self._schema = pa.schema([field.remove_metadata() for field in schema])
+        self._row_group_bytes = row_group_bytes
         self._sink = Sink()
         self._writer = pq.ParquetWriter(
             cast("IO[bytes]", self._sink),
@@ -46,7 +49,7 @@ class _Encoder:
     def encode(self, batch: pa.RecordBatch) -> bytes:
         self._gathered.append(pa.RecordBatch.from_arrays(batch.columns, schema=self._schema))
         self._gathered_bytes += batch.nbytes
-        if self._gathered_bytes < ROW_GROUP_BYTES:
+        if self._gathered_bytes < self._row_group_bytes:
             return b""
         self._write_row_group()
         return self._sink.take()

@@ -3,13 +3,13 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
+from app.db.engine import DATABASE_ERRORS
 from app.destinations.base import Written
 from app.errors import Defect, LeaseLost, RunError
 from app.models import RunStatus
@@ -20,8 +20,10 @@ from app.runs.claims import Claim, ClaimRepository
 from app.runtime import Runtime
 from app.telemetry import BYTES_EXPORTED, ROWS_EXPORTED, RUN_SECONDS, RUNS_FINISHED
 
-HAND_BACK_LIMIT = 5.0
-"""Seconds that giving a run back may take at shutdown; after that its lease simply lapses."""
+SHUTDOWN_LIMIT = 5.0
+"""Seconds that writing to the row may still take once the process is to end; after that the lease simply lapses."""
+RECORD_LIMIT = 10.0
+"""Seconds after which a database that says nothing is asked again, on another connection."""
 RECORD_RETRY_WAIT = 0.5
 """Seconds between tries to record an outcome while the database is away."""
 
@@ -49,14 +51,25 @@ class Executor:
             log.info("run started", start=_iso(claim.start), end=_iso(claim.end), attempt=claim.attempt + 1)
             try:
                 outcome = await self._lease(claim).hold(lambda: self._attempt(claim))
-                await self._record(claim, outcome)
+                await _to_its_end(self._record(claim, outcome))
             except LeaseLost:
                 log.warning("run stopped: cancelled, or another worker's by now")
             except asyncio.CancelledError:
-                await self._hand_back(claim)
+                await self.hand_back(claim)
                 raise
+            except Exception:
+                log.exception("run left to its lease")
             finally:
                 RUN_SECONDS.labels(claim.destination_type).observe(time.monotonic() - started)
+
+    async def hand_back(self, claim: Claim) -> None:
+        """Let another worker have the run; nothing to one that has ended."""
+        try:
+            async with asyncio.timeout(SHUTDOWN_LIMIT), self.runtime.sessions.begin() as session:
+                if await ClaimRepository(session).hand_back(claim):
+                    log.info("run handed back")
+        except DATABASE_ERRORS as error:
+            log.warning("run not handed back; its lease will lapse", reason=type(error).__name__)
 
     async def _attempt(self, claim: Claim) -> Written | RunError:
         try:
@@ -72,7 +85,9 @@ class Executor:
 
     async def _record(self, claim: Claim, outcome: Written | RunError) -> None:
         if isinstance(outcome, Written):
-            if await self._write(lambda claims: claims.complete(claim, outcome.rows, outcome.bytes)):
+            if await self._write(
+                claim, lambda claims: claims.complete(claim, outcome.rows, outcome.bytes), RunStatus.COMPLETED
+            ):
                 log.info("run completed", rows=outcome.rows, bytes=outcome.bytes)
                 RUNS_FINISHED.labels(RunStatus.COMPLETED, claim.destination_type).inc()
                 ROWS_EXPORTED.labels(claim.destination_type).inc(outcome.rows)
@@ -82,36 +97,43 @@ class Executor:
         policy = RetryPolicy(settings.retry_backoff_initial, settings.retry_backoff_max, settings.retry_max_attempts)
         verdict = policy.verdict(outcome, claim.attempt, random.random())  # noqa: S311  spreads load, guards nothing
         if isinstance(verdict, RunStatus):
-            if await self._write(lambda claims: claims.fail(claim, verdict, outcome)):
+            if await self._write(claim, lambda claims: claims.fail(claim, verdict, outcome), verdict):
                 log.error("run failed", error=str(outcome), status=verdict)
                 RUNS_FINISHED.labels(verdict, claim.destination_type).inc()
-        elif await self._write(lambda claims: claims.retry_later(claim, outcome, verdict)):
+        elif await self._write(
+            claim, lambda claims: claims.retry_later(claim, outcome, verdict), RunStatus.RUNNING, failed=1
+        ):
             log.warning("attempt failed, will be tried again", error=str(outcome), wait=verdict.total_seconds())
 
-    async def _write(self, write: Callable[[ClaimRepository], Awaitable[bool]]) -> bool:
+    async def _write(
+        self, claim: Claim, write: Callable[[ClaimRepository], Awaitable[bool]], status: RunStatus, failed: int = 0
+    ) -> bool:
         """Record, trying again while the database is away, for as long as the lease may last.
 
-        Repeating is safe: a second write of the same outcome matches no row. False: the run is not ours any more.
+        Repeating is safe: a second write of the same outcome matches no row. When the answer to a commit was lost, only
+        the row knows whether it happened; ``status``, and ``failed`` more attempts, are what it says then.
+
+        False: the run is not ours any more.
         """
         give_up = time.monotonic() + self.runtime.settings.lease_ttl.total_seconds()
+        unsure = False
         while True:
             try:
-                async with self.runtime.sessions.begin() as session:
-                    return await write(ClaimRepository(session))
-            except (SQLAlchemyError, OSError) as error:
+                async with asyncio.timeout(RECORD_LIMIT), self.runtime.sessions.begin() as session:
+                    claims = ClaimRepository(session)
+                    recorded = await write(claims)
+                    if not recorded and unsure:
+                        recorded = await claims.is_recorded(claim, status, claim.attempt + failed)
+            except DATABASE_ERRORS as error:
+                unsure = True
                 if time.monotonic() >= give_up:
                     log.error("outcome not recorded; another worker will take the run", reason=type(error).__name__)
                     return False
                 await asyncio.sleep(RECORD_RETRY_WAIT)
-
-    async def _hand_back(self, claim: Claim) -> None:
-        async def hand_back() -> None:
-            async with self.runtime.sessions.begin() as session:
-                await ClaimRepository(session).hand_back(claim)
-
-        with suppress(SQLAlchemyError, OSError, TimeoutError):
-            await asyncio.wait_for(asyncio.shield(hand_back()), HAND_BACK_LIMIT)
-            log.info("run handed back")
+            else:
+                if not recorded:
+                    log.warning("outcome not recorded: the run was cancelled, or is another worker's by now")
+                return recorded
 
     def _lease(self, claim: Claim) -> Lease:
         settings = self.runtime.settings
@@ -121,6 +143,18 @@ class Executor:
                 return await ClaimRepository(session).extend(claim, settings.lease_ttl)
 
         return Lease(extend, settings.lease_ttl, settings.heartbeat_interval)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do ``work``; once cancelled, for a few seconds more: what has been exported should not be exported again."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task], timeout=SHUTDOWN_LIMIT)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 def _iso(moment: object) -> str | None:

@@ -4,24 +4,18 @@ ADBC turns the binary COPY stream into record batches in native code, in a threa
 only hands them on.
 """
 
-import asyncio
-import json
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
+import asyncpg
 import pyarrow as pa
-from adbc_driver_manager import Error as AdbcError
-from adbc_driver_postgresql import StatementOptions, dbapi
 
 from app.errors import Defect, Misconfigured, RunError, SourceUnavailable
 from app.sources.base import EVENT_COLUMNS, EventQuery
+from app.sources.postgres_reading import Reading
 from app.streams import Batches
-
-T = TypeVar("T")
 
 EXPRESSIONS: Final[Mapping[str, str]] = {
     "uuid": "uuid::text",
@@ -36,17 +30,27 @@ TIME_COLUMNS: Final[Mapping[str, str]] = {"ingested_at": "inserted_at", "timesta
 SESSION_OPTIONS: Final = "-c default_transaction_read_only=on -c statement_timeout=0 -c timezone=UTC"
 """A run decides by itself how long it may take, and a source is only ever read."""
 
-GONE: Final = ("08", "57P", "53")
-"""SQLSTATE classes that pass: connection lost, server shutting down, server out of resources."""
-DENIED: Final = ("28", "42501")
+CONNECTION_OPTIONS: Final = {
+    "application_name": "batch-exports source",
+    "connect_timeout": "10",
+    # A server that vanished without a word is noticed in half a minute, not in the system's two hours.
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "4",
+}
+PROBE_TIMEOUT: Final = 10.0
+
+GONE: Final = ("08", "57", "53", "40")
+"""SQLSTATE classes that pass: connection lost, operator intervention, out of resources, rolled back by a conflict."""
+DENIED: Final = ("28", "3D", "42501")
 
 
 class PostgresSource:
     def __init__(self, url: str, batch_bytes: int) -> None:
+        self._given_url = url
         self._url = _with_options(url)
         self._batch_bytes = batch_bytes
-        parts = urlsplit(url)
-        self._name = f"the event store at {parts.hostname}:{parts.port or 5432}"
+        self._name = f"the event store at {urlsplit(url).netloc.rpartition('@')[2] or 'the local socket'}"
 
     def schema(self, query: EventQuery) -> pa.Schema:
         return pa.schema([EVENT_COLUMNS.field(name) for name in query.columns])
@@ -55,9 +59,9 @@ class PostgresSource:
         """Rows in no order. A server that goes away, at the start or half-way, is a :class:`SourceUnavailable`."""
         schema = self.schema(query)
         columns = ", ".join(f'{EXPRESSIONS.get(name, name)} AS "{name}"' for name in query.columns)
-        reading = _Reading(self)
+        reading = self._reading(query)
         try:
-            await reading.start(query, f"SELECT {columns} {_from(query)}")
+            await reading.start(f"SELECT {columns} {_from(query)}")
             while (batch := await reading.next()) is not None:
                 yield _in_schema(batch, schema)
         finally:
@@ -79,9 +83,9 @@ class PostgresSource:
         """Nothing is kept open between queries."""
 
     async def _scalar(self, query: EventQuery, sql: str) -> Any:
-        reading = _Reading(self)
+        reading = self._reading(query)
         try:
-            await reading.start(query, sql)
+            await reading.start(sql)
             value = None
             while (batch := await reading.next()) is not None:
                 if batch.num_rows:
@@ -90,94 +94,34 @@ class PostgresSource:
         finally:
             await reading.close()
 
-    def connect(self) -> dbapi.Connection:
-        return dbapi.connect(self._url)
+    def _reading(self, query: EventQuery) -> Reading:
+        names = {"include": query.include_events, "exclude": query.exclude_events}
+        settings = {name: _storable(events) for name, events in names.items() if events}
+        return Reading(self._url, self._batch_bytes, settings, self._error)
 
-    def options(self) -> dict[str, str]:
-        return {StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(self._batch_bytes)}
-
-    def error(self, error: Exception) -> RunError:
+    async def _error(self, error: Exception, connected: bool) -> RunError:
         """What a driver's error means for a run. Its text may hold the URL, so only the SQLSTATE is passed on."""
-        sqlstate = getattr(error, "sqlstate", None) or ""
+        sqlstate = getattr(error, "sqlstate", None) if connected else await self._refusal()
+        sqlstate = sqlstate or ""
         if sqlstate.startswith(DENIED):
-            return Misconfigured(f"{self._name} refuses access (SQLSTATE {sqlstate}); check its user's permissions")
+            return Misconfigured(
+                f"{self._name} refuses access (SQLSTATE {sqlstate}); check its user, password, database and permissions"
+            )
         # Once rows flow, the driver knows errors of the connection only as OSError.
-        if isinstance(error, OSError) or not sqlstate or sqlstate.startswith(GONE):
+        if not sqlstate or sqlstate.startswith(GONE):
             return SourceUnavailable(f"{self._name} does not answer, or went away while it was read")
         return Defect(f"{self._name} could not run the query (SQLSTATE {sqlstate})")
 
-
-class _Reading:
-    """One query on a connection and a thread of its own, so that its calls never overlap and can be cancelled."""
-
-    def __init__(self, source: PostgresSource) -> None:
-        self._source = source
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="postgres-source")
-        self._connection: dbapi.Connection | None = None
-        self._cursor: dbapi.Cursor | None = None
-        self._batches: pa.RecordBatchReader | None = None
-
-    async def start(self, query: EventQuery, sql: str) -> None:
-        def start() -> None:
-            self._connection = self._source.connect()
-            self._cursor = self._connection.cursor()
-            self._pass_names(query)
-            self._cursor.adbc_statement.set_options(**self._source.options())
-            self._cursor.execute(sql)
-            self._batches = self._cursor.fetch_record_batch()
-
-        await self._call(start)
-
-    async def next(self) -> pa.RecordBatch | None:
-        def following() -> pa.RecordBatch | None:
-            assert self._batches is not None
-            try:
-                return self._batches.read_next_batch()
-            except StopIteration:
-                return None
-
-        return await self._call(following)
-
-    async def close(self) -> None:
-        """End the query at the server, whatever the thread is doing with it, and wait for the thread."""
-
-        def close() -> None:
-            with suppress(AdbcError, OSError):  # the connection is gone, which is all that closing is for
-                if self._cursor is not None:
-                    self._cursor.close()
-                if self._connection is not None:
-                    self._connection.close()
-
-        async def close_in_order() -> None:
-            if self._cursor is not None:
-                await asyncio.to_thread(self._cancel)
-            await asyncio.get_running_loop().run_in_executor(self._thread, close)
-            self._thread.shutdown(wait=False)
-
-        # Shielded: a cancelled run must not leave its query running, nor its connection open.
-        await asyncio.shield(close_in_order())
-
-    def _cancel(self) -> None:
-        assert self._cursor is not None
-        with suppress(AdbcError, OSError):  # nothing was running any more
-            self._cursor.adbc_cancel()
-
-    def _pass_names(self, query: EventQuery) -> None:
-        """Event names go to the server as bound values, in session settings: a parameter in the query itself would
-        make the driver fetch the whole result before the first row."""
-        assert self._cursor is not None
-        for setting, names in (("include", query.include_events), ("exclude", query.exclude_events)):
-            if names:
-                self._cursor.execute(
-                    "SELECT set_config('batch_exports.' || $1, $2, false)", (setting, json.dumps(list(names)))
-                )
-                self._cursor.fetchall()
-
-    async def _call(self, function: Callable[[], T]) -> T:
+    async def _refusal(self) -> str | None:
+        """Why no connection was made. Of that the driver tells no SQLSTATE, only words in the server's language."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, function)
-        except (AdbcError, OSError) as error:
-            raise self._source.error(error) from None
+            connection = await asyncpg.connect(self._given_url, timeout=PROBE_TIMEOUT)
+        except asyncpg.PostgresError as error:
+            return error.sqlstate
+        except Exception:
+            return None  # no answer, or an URL that only the other driver understands
+        connection.terminate()
+        return None
 
 
 def _from(query: EventQuery) -> str:
@@ -201,6 +145,15 @@ def _literal(moment: datetime) -> str:
     return f"timestamptz '{moment.astimezone(UTC).isoformat()}'"
 
 
+def _storable(events: Sequence[str]) -> list[str]:
+    """Names that Postgres can hold. Others are no event's name, and would make it refuse the query."""
+
+    def storable(name: str) -> bool:
+        return "\x00" not in name and not any("\ud800" <= character <= "\udfff" for character in name)
+
+    return [name for name in events if storable(name)]
+
+
 def _in_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The same columns as declared: the driver marks JSON as an extension type, we by field metadata."""
     columns: Sequence[pa.Array[Any]] = [
@@ -211,8 +164,6 @@ def _in_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 def _with_options(url: str) -> str:
     parts = urlsplit(url)
-    options = dict(parse_qsl(parts.query))
-    options.setdefault("application_name", "batch-exports source")
-    options.setdefault("connect_timeout", "10")
+    options = {**CONNECTION_OPTIONS, **dict(parse_qsl(parts.query))}
     options["options"] = " ".join(filter(None, (options.get("options"), SESSION_OPTIONS)))
     return urlunsplit(parts._replace(query=urlencode(options, quote_via=quote)))

@@ -1,56 +1,22 @@
-"""The S3 family: configs, their rules, and one write."""
+"""The S3 family: one write, all of it or nothing."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import Any, ClassVar, Final, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, ClassVar
 
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError, ClientError
-from types_aiobotocore_s3 import S3Client
+from botocore.exceptions import BotoCoreError
 
-from app.destinations.base import DestinationConfig, Target, Written, WrittenFile, refuse
+from app.destinations.base import DestinationConfig, Target, Written, WrittenFile
 from app.destinations.columns import FILE_COLUMNS
-from app.destinations.files import DEFAULT_FORMAT, check_file_size, check_format, settle_legacy_extension
 from app.destinations.keys import manifest_key, object_key, render_prefix
-from app.destinations.s3.errors import as_run_error
-from app.destinations.s3.upload import Bucket, Upload
+from app.destinations.s3.client import create_arguments, open_client
+from app.destinations.s3.config import S3CompatibleConfig, S3Config, validate
+from app.destinations.s3.errors import as_run_error, unusable, where
+from app.destinations.s3.upload import CLEAN_UP_LIMIT, Bucket, Upload
 from app.errors import LeaseLost
-from app.streams import Batches
-
-T = TypeVar("T")
-
-ENCRYPTIONS: Final = ("AES256", "aws:kms")
-CLEAN_UP_LIMIT: Final = 20.0
-"""Seconds that cleaning up after a failed write may take. What is left then is an unlisted upload."""
-
-
-class S3CompatibleConfig(DestinationConfig):
-    bucket_name: str
-    region: str
-    prefix: str
-    aws_access_key_id: str
-    aws_secret_access_key: str
-    compression: str | None = None
-    endpoint_url: str | None = None
-    file_format: str = DEFAULT_FORMAT
-    max_file_size_mb: int | None = None
-    use_virtual_style_addressing: bool = False
-    legacy_parquet_extension: bool = False
-
-    def __repr__(self) -> str:
-        """Without the credentials, wherever it may be printed."""
-        return f"{type(self).__name__}(bucket_name={self.bucket_name!r})"
-
-    __str__ = __repr__
-
-
-class S3Config(S3CompatibleConfig):
-    encryption: str | None = None
-    kms_key_id: str | None = None
+from app.streams import Batches, see_through
 
 
 class S3Compatible:
@@ -62,24 +28,14 @@ class S3Compatible:
 
     def __init__(self, config: S3CompatibleConfig) -> None:
         self.config = config
+        self._where = where(config.bucket_name, config.endpoint_url)
 
     @classmethod
     def validate(cls, config: dict[str, Any], stored: Mapping[str, Any] | None) -> dict[str, Any]:
-        required = ("bucket_name", "region", "prefix", "aws_access_key_id", "aws_secret_access_key")
-        empty = [key for key in required if not str(config.get(key, "")).strip()]
-        if empty:
-            raise refuse(f"The following inputs are empty: {empty}")
-        config = {**config, "endpoint_url": config["endpoint_url"] or None} if "endpoint_url" in config else config
-        if (endpoint := config.get("endpoint_url")) is not None and not _is_endpoint(endpoint):
-            raise refuse(f"Invalid endpoint_url: '{endpoint}'")
-        check_format(config)
-        check_file_size(config)
-        if (encryption := config.get("encryption")) is not None and encryption not in ENCRYPTIONS:
-            raise refuse(f"Encryption {encryption} is not supported. Supported encryptions are {list(ENCRYPTIONS)}")
-        return settle_legacy_extension(config, stored)
+        return validate(config, stored)
 
     async def write(self, batches: Batches, target: Target) -> Written:
-        async with self._bucket(target) as bucket:
+        async with aclosing(batches), self._bucket(target) as bucket:
             uploads: list[Upload] = []
             try:
                 await self._send(batches, target, bucket, uploads)
@@ -110,21 +66,25 @@ class S3Compatible:
 
     async def _commit(self, target: Target, bucket: Bucket, uploads: Sequence[Upload]) -> None:
         """Make every file visible, and the manifest last. All or nothing, as far as a store allows."""
-        begun = 0
+        manifest = self._manifest(target, bucket, uploads)
         try:
-            for upload in uploads:
-                begun += 1
-                await upload.commit()
-            if self.config.max_file_size_mb is not None:
-                manifest = {"files": [upload.key for upload in uploads]}
-                key = manifest_key(self._prefix(target), target.start, target.end)
-                await bucket.client.put_object(**bucket.create_arguments(key), Body=json.dumps(manifest).encode())
+            for upload in (*uploads, *manifest):
+                # Never cut off half-way: what the store makes of a request that was broken off, nobody would know.
+                await see_through(upload.commit(), CLEAN_UP_LIMIT)
         except BaseException as error:
             # Only while the run is still ours: after that the same keys may be another attempt's good objects.
-            if await _still_ours(target):
-                await _clean_up(upload.delete() for upload in uploads[:begun])
+            if await see_through(_still_ours(target)):
+                await _clean_up(upload.retract() for upload in manifest)
+                await _clean_up(upload.retract() for upload in uploads)
             await _clean_up(upload.abort() for upload in uploads)
             raise self._run_error(error) from None
+
+    def _manifest(self, target: Target, bucket: Bucket, uploads: Sequence[Upload]) -> Sequence[Upload]:
+        if self.config.max_file_size_mb is None:
+            return ()
+        document = json.dumps({"files": [upload.key for upload in uploads]}).encode()
+        key = manifest_key(self._prefix(target), target.start, target.end)
+        return (Upload.of_whole(bucket, key, document),)
 
     def _prefix(self, target: Target) -> str:
         return render_prefix(self.config.prefix, target.table, target.start, target.end)
@@ -135,39 +95,25 @@ class S3Compatible:
 
     @asynccontextmanager
     async def _bucket(self, target: Target) -> AsyncIterator[Bucket]:
-        config = self.config
+        opening = open_client(self.config)
         try:
-            client = get_session().create_client(
-                "s3",
-                region_name=config.region,
-                endpoint_url=config.endpoint_url,
-                aws_access_key_id=config.aws_access_key_id,
-                aws_secret_access_key=config.aws_secret_access_key,
-                config=_client_config(config),
-            )
-            opened: S3Client = await client.__aenter__()
+            client = await opening.__aenter__()
         except (BotoCoreError, ValueError) as error:
-            raise self._run_error(error) from None
+            raise unusable(self._where, error) from None
         try:
-            yield Bucket(opened, config.bucket_name, self._extra(), attempt=f"{target.run_id}/{target.epoch}")
+            attempt = f"{target.run_id}/{target.epoch}"
+            yield Bucket(client, self.config.bucket_name, create_arguments(self.config), attempt)
         finally:
-            await client.__aexit__(None, None, None)
-
-    def _extra(self) -> dict[str, Any]:
-        if not isinstance(self.config, S3Config) or self.config.encryption is None:
-            return {}
-        extra = {"ServerSideEncryption": self.config.encryption}
-        if self.config.kms_key_id is not None:
-            extra["SSEKMSKeyId"] = self.config.kms_key_id
-        return extra
+            await opening.__aexit__(None, None, None)
 
     def _run_error(self, error: BaseException) -> BaseException:
-        """The error to raise: the first real one of a group, in the run's terms; what ends the attempt as it is."""
+        """The error to raise: the first of a group, in the run's terms. What ends the attempt, and what nobody
+        foresaw, as it is: the traceback of that is wanted."""
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         if isinstance(error, LeaseLost) or not isinstance(error, Exception):
             return error
-        return as_run_error(error, self.config.bucket_name, self.config.endpoint_url)
+        return as_run_error(error, self._where)
 
 
 class S3(S3Compatible):
@@ -175,41 +121,20 @@ class S3(S3Compatible):
     config_model: ClassVar[type[DestinationConfig]] = S3Config
 
 
-def _client_config(config: S3CompatibleConfig) -> AioConfig:
-    # A store of one's own seldom has a DNS name per bucket; Amazon has, and the SDK knows when to use it.
-    usual = "path" if config.endpoint_url else "auto"
-    return AioConfig(
-        connect_timeout=5,
-        read_timeout=60,
-        retries={"mode": "standard", "max_attempts": 4},
-        s3={"addressing_style": "virtual" if config.use_virtual_style_addressing else usual},
-        # The SDK's newer default sends trailing checksums, which many compatible stores refuse.
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-    )
-
-
-def _is_endpoint(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        return False
-
-
 async def _still_ours(target: Target) -> bool:
     try:
-        await asyncio.shield(target.fence())
+        async with asyncio.timeout(CLEAN_UP_LIMIT):
+            await target.fence()
     except Exception:
         return False  # lost, or not to be known just now, which is the same
     return True
 
 
-async def _clean_up(actions: Any) -> None:
-    """Do all of it, in its own time: neither errors nor a second cancellation may stop the rest."""
+async def _clean_up(actions: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all of it, in its own time: neither errors nor another cancellation may stop the rest."""
 
     async def one(action: Coroutine[Any, Any, None]) -> None:
-        with suppress(ClientError, BotoCoreError, OSError, TimeoutError):
+        with suppress(Exception):
             await action
 
     async def all_of_it() -> None:
@@ -217,4 +142,4 @@ async def _clean_up(actions: Any) -> None:
             async with asyncio.timeout(CLEAN_UP_LIMIT):
                 await asyncio.gather(*(one(action) for action in actions))
 
-    await asyncio.shield(asyncio.ensure_future(all_of_it()))
+    await see_through(all_of_it())

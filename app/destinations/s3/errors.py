@@ -1,21 +1,36 @@
-"""What the errors of an S3 store mean for a run. The one place that knows botocore's exceptions."""
+"""What the errors of an S3 store mean for a run. The one place that knows which of botocore's exceptions is what."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 from botocore.exceptions import (
     BotoCoreError,
+    ChecksumError,
     ClientError,
-    ConnectionClosedError,
+    ConnectionError,  # noqa: A004  botocore's own
     EndpointConnectionError,
     HTTPClientError,
+    IncompleteReadError,
     ParamValidationError,
+    SSLError,
 )
+from botocore.parsers import ResponseParserError
 
-from app.errors import Defect, Misconfigured, RunError, Throttled, Transient
+from app.errors import Misconfigured, RunError, Throttled, Transient
+
+
+class NotS3(Exception):
+    """An answer without what every S3 store says."""
+
+
+LOST: Final = (ClientError, BotoCoreError, ResponseParserError, NotS3, OSError, TimeoutError)
+"""Everything that a request may fail with."""
 
 REFUSED: Final[Mapping[str, str]] = {
     "NoSuchBucket": "does not exist",
+    "404": "was not found; check the bucket's name and the endpoint",
     "AccessDenied": "refused access; check the permissions of the access key",
     "AllAccessDisabled": "refused access; check the permissions of the access key",
     "403": "refused access; check the access key and its permissions",
@@ -24,9 +39,11 @@ REFUSED: Final[Mapping[str, str]] = {
     "ExpiredToken": "refused credentials that have expired",
     "InvalidToken": "refused the credentials",
     "PermanentRedirect": "is in another region",
+    "301": "is in another region",
     "AuthorizationHeaderMalformed": "is in another region",
     "IllegalLocationConstraintException": "is in another region",
     "InvalidBucketName": "has a name that the store does not allow",
+    "KeyTooLongError": "does not take keys as long as this prefix makes them",
     "InvalidArgument": "did not accept a setting; check encryption and addressing",
     "KMS.DisabledException": "cannot use its KMS key: the key is disabled",
     "KMS.NotFoundException": "cannot use its KMS key: there is no such key",
@@ -39,37 +56,89 @@ REFUSED: Final[Mapping[str, str]] = {
 
 SLOW_DOWN: Final = frozenset({"SlowDown", "SlowDownRead", "SlowDownWrite", "RequestLimitExceeded", "Throttling", "429"})
 
+PASSING: Final = frozenset(
+    {
+        "BadDigest",
+        "ConditionalRequestConflict",
+        "IncompleteBody",
+        "NoSuchUpload",
+        "OperationAborted",
+        "RequestTimeout",
+        "XAmzContentSHA256Mismatch",
+    }
+)
+"""Damage on the way, and conflicts with what somebody else does to the same object at this moment."""
 
-def as_run_error(error: BaseException, bucket: str, endpoint: str | None) -> RunError:
-    """The run error for whatever the S3 client raised.
+CODE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def where(bucket: str, endpoint: str | None) -> str:
+    """The bucket and its store, as error texts name them. An endpoint is cut down to its address: its path, its query
+    and what stands before an @ may be secret."""
+    if endpoint is None:
+        return f"bucket '{bucket}'"
+    parts = urlsplit(endpoint)
+    return f"bucket '{bucket}' at {parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def unusable(where: str, error: Exception) -> RunError:
+    """For errors that come before any request."""
+    return Misconfigured(f"{where}: the S3 client does not accept the settings ({type(error).__name__})")
+
+
+def as_run_error(error: Exception, where: str) -> Exception:
+    """The run error for whatever the S3 client raised; an error that is nothing of its own is given back.
 
     The store's own words are never passed on: they may repeat the access key or a signed URL.
     """
-    where = f"bucket '{bucket}'" + (f" at {endpoint}" if endpoint else "")
     match error:
-        case RunError():
-            return error
         case ClientError():
             return _answered(error, where)
-        case ParamValidationError():
-            return Misconfigured(f"{where}: the S3 client does not accept the settings; check the bucket's name")
+        case ParamValidationError() | UnicodeEncodeError():
+            return Misconfigured(f"{where}: the S3 client does not accept the settings; check bucket and prefix")
+        case ResponseParserError() | NotS3():
+            return Misconfigured(f"{where} does not answer as an S3 store does; check the endpoint")
+        case RecursionError():
+            # The SDK's, where a store redirects it and does not say to which region.
+            return Misconfigured(f"{where} {REFUSED['PermanentRedirect']}, or at another address")
         case EndpointConnectionError():
-            return Transient(f"{where} cannot be reached; check the endpoint and the network")
-        case ConnectionClosedError() | HTTPClientError() | OSError() | TimeoutError():
+            return Transient(f"{where} cannot be reached; check endpoint, region and network")
+        case SSLError():
+            return Transient(f"{where}: no secure connection could be made; check the endpoint and its certificate")
+        case ConnectionError() | HTTPClientError() | IncompleteReadError() | ChecksumError() | OSError():
             return Transient(f"{where}: the connection failed or timed out ({type(error).__name__})")
         case BotoCoreError():
-            return Misconfigured(f"{where}: the S3 client cannot be set up ({type(error).__name__})")
+            return unusable(where, error)
         case _:
-            return Defect(f"{where}: unexpected {type(error).__name__}")
+            return error
+
+
+def may_have_worked(error: Exception) -> bool:
+    """Whether the store may have done what it was asked all the same, because only its answer was lost."""
+    match error:
+        case ClientError():
+            code = error.response.get("Error", {}).get("Code")
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+            # An upload that is not there any more was completed by a request that the client sent before.
+            return status >= 500 or code == "NoSuchUpload"
+        case ParamValidationError() | UnicodeEncodeError():
+            return False
+        case _:
+            return True
 
 
 def _answered(error: ClientError, where: str) -> RunError:
-    code = str(error.response.get("Error", {}).get("Code", "unknown"))
+    code = str(error.response.get("Error", {}).get("Code", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if CODE.fullmatch(code) is None:
+        code = "unknown"  # a code is a word; anything else may be anything
     if code in REFUSED:
         return Misconfigured(f"{where} {REFUSED[code]} ({code})")
     if code in SLOW_DOWN or status in (429, 503):
         return Throttled(f"{where} asks to slow down ({code})")
-    if code in ("RequestTimeout", "NoSuchUpload", "OperationAborted", "ConditionalRequestConflict") or status >= 500:
+    if code.isdigit() and status >= 500:
+        # Of a gateway in between, perhaps; or no store at all: what the client cannot read counts as a 500 for it.
+        return Transient(f"{where} does not answer as an S3 store does (HTTP {status}); check the endpoint")
+    if code in PASSING or status >= 500:
         return Transient(f"{where} failed to answer ({code}, HTTP {status})")
     return Misconfigured(f"{where} refused the request ({code}, HTTP {status})")

@@ -1,0 +1,133 @@
+"""What the contract suite needs of a destination: how to make one, and how to look at what it has made visible.
+
+A new destination joins by one entry in ``HARNESSES``.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any, Protocol
+from uuid import UUID, uuid4
+
+from aiobotocore.session import AioSession, get_session
+from types_aiobotocore_s3 import S3Client
+
+from app.destinations import build
+from app.destinations.base import Destination, Target, always
+from app.embedded import Stack
+from app.formats import FORMATS
+from app.formats.base import encode_files
+from app.pipeline.deliver import file_extension
+from app.streams import Batches, Chunks
+from tests.destinations.rows import SCHEMA, START
+
+RUN_ID = UUID(int=7)
+
+
+class Harness(Protocol):
+    def make(self, **config: Any) -> Destination: ...
+
+    async def visible(self) -> dict[str, bytes]:
+        """Everything that others can see, by name."""
+        ...
+
+    async def unfinished(self) -> list[str]:
+        """Everything that is left over without being visible."""
+        ...
+
+
+class S3Harness:
+    """A place of its own in the embedded S3 server's bucket."""
+
+    def __init__(self, name: str, stack: Stack) -> None:
+        self._name = name
+        self._s3 = stack.s3
+        self.prefix = f"test-{uuid4().hex}"
+
+    def make(self, **config: Any) -> Destination:
+        return build(self._name, {**self._s3, "prefix": self.prefix, **config})
+
+    async def visible(self) -> dict[str, bytes]:
+        async with self.client() as client:
+            listed = await client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix)
+            found = {}
+            for entry in listed.get("Contents", []):
+                answer = await client.get_object(Bucket=self.bucket, Key=entry["Key"])
+                found[entry["Key"]] = await answer["Body"].read()
+            return found
+
+    async def head(self, key: str) -> Mapping[str, Any]:
+        async with self.client() as client:
+            return await client.head_object(Bucket=self.bucket, Key=key)
+
+    async def unfinished(self) -> list[str]:
+        async with self.client() as client:
+            # The server leaves the prefix out of account.
+            listed = await client.list_multipart_uploads(Bucket=self.bucket)
+        return [upload["Key"] for upload in listed.get("Uploads", []) if upload["Key"].startswith(self.prefix)]
+
+    @property
+    def bucket(self) -> str:
+        return str(self._s3["bucket_name"])
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[S3Client]:
+        async with _session().create_client(
+            "s3",
+            region_name=self._s3["region"],
+            endpoint_url=self._s3["endpoint_url"],
+            verify=False,  # plain HTTP needs no certificates, and loading them takes longer than the request
+            aws_access_key_id=self._s3["aws_access_key_id"],
+            aws_secret_access_key=self._s3["aws_secret_access_key"],
+        ) as client:
+            yield client
+
+
+@cache
+def _session() -> AioSession:
+    """Shared, for a session of one's own takes a tenth of a second to make."""
+    return get_session()
+
+
+class NoOpHarness:
+    def __init__(self, name: str, stack: Stack) -> None:
+        self._name = name
+
+    def make(self, **config: Any) -> Destination:
+        return build(self._name, config)
+
+    async def visible(self) -> dict[str, bytes]:
+        return {}
+
+    async def unfinished(self) -> list[str]:
+        return []
+
+
+HARNESSES: Mapping[str, Callable[[str, Stack], Harness]] = {
+    "S3": S3Harness,
+    "S3Compatible": S3Harness,
+    "NoOp": NoOpHarness,
+}
+
+
+def make_target(
+    destination: Destination,
+    *,
+    end: datetime = START + timedelta(hours=1),
+    max_file_bytes: int | None = None,
+    fence: Callable[[], Awaitable[None]] = always,
+    epoch: int = 1,
+) -> Target:
+    """The target of the hour that the events of ``rows`` lie in."""
+    files: dict[str, Any] = {}
+    if destination.formats:
+        config = destination.config
+        fmt = FORMATS[config.file_format]
+
+        def encode(batches: Batches) -> Chunks:
+            return encode_files(batches, fmt, SCHEMA, config.compression, max_file_bytes)
+
+        extension = file_extension(fmt, config.compression, config.legacy_parquet_extension)
+        files = {"encode": encode, "extension": extension}
+    return Target(table="events", start=START, end=end, run_id=RUN_ID, epoch=epoch, fence=fence, **files)

@@ -1,0 +1,235 @@
+"""One attempt at a run, and what becomes of its row, whatever fails at which moment."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+from prometheus_client import REGISTRY
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.db.engine import Sessions
+from app.destinations.base import Written
+from app.errors import Misconfigured, Transient
+from app.models import Run, RunStatus
+from app.pipeline import execute as execute_module
+from app.pipeline.execute import Executor
+from app.runs.claims import Claim, ClaimRepository
+from app.runtime import Runtime
+from app.scheduling.intervals import Window
+from app.settings import Settings
+from tests.factories import add_event, make_export, utc
+
+START = utc(2026, 1, 1)
+WINDOW = Window(START, utc(2026, 1, 1, 1))
+Deliver = Callable[[Runtime, Claim, Callable[[], Awaitable[None]]], Awaitable[Written]]
+
+
+class Unreliable:
+    """Sessions that commit, and then, so often as told, lose the answer."""
+
+    def __init__(self, sessions: Sessions, failures: int) -> None:
+        self._sessions = sessions
+        self.failures = failures
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncSession]:
+        async with self._sessions.begin() as session:
+            yield session
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionResetError("the answer to the commit was lost")
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execute_module, "RECORD_RETRY_WAIT", 0.01)
+
+
+def hurried(settings: Settings, **values: Any) -> Settings:
+    usual = {"retry_backoff_initial": timedelta(hours=1), "heartbeat_interval": timedelta(milliseconds=20)}
+    return settings.model_copy(update={**usual, **values})
+
+
+async def claimed(runtime: Runtime, events: int = 3) -> tuple[Executor, Claim]:
+    runtime = replace(runtime, settings=hurried(runtime.settings))
+    async with runtime.sessions.begin() as session:
+        export = await make_export(session, runtime.cipher)
+        for minute in range(events):
+            await add_event(session, export.project_id, START + timedelta(minutes=minute))
+        await ClaimRepository(session).add(export, [WINDOW], timedelta(0))
+    executor = Executor(runtime, "worker-1")
+    claim = await executor.claim()
+    assert claim is not None
+    return executor, claim
+
+
+def losing_answers(executor: Executor, failures: int) -> Executor:
+    sessions = Unreliable(executor.runtime.sessions, failures)
+    return replace(executor, runtime=replace(executor.runtime, sessions=cast(Sessions, sessions)))
+
+
+def deliver_with(monkeypatch: pytest.MonkeyPatch, deliver: Deliver) -> None:
+    monkeypatch.setattr(execute_module, "deliver", deliver)
+
+
+def failing_with(error: Exception) -> Deliver:
+    async def deliver(runtime: Runtime, claim: Claim, fence: Callable[[], Awaitable[None]]) -> Written:
+        raise error
+
+    return deliver
+
+
+async def row(executor: Executor, run_id: UUID) -> Run:
+    async with executor.runtime.sessions() as session:
+        return await session.get_one(Run, run_id)
+
+
+def completed_so_far() -> float:
+    labels = {"status": "Completed", "destination": "NoOp"}
+    return REGISTRY.get_sample_value("batch_exports_runs_finished_total", labels) or 0
+
+
+async def test_a_run_is_delivered_and_recorded(runtime: Runtime) -> None:
+    executor, claim = await claimed(runtime)
+    await executor.execute(claim)
+    run = await row(executor, claim.run_id)
+    assert (run.status, run.records_completed, run.attempt, run.owner) == (RunStatus.COMPLETED, 3, 0, None)
+
+
+async def test_a_lost_answer_to_completing_is_read_from_the_row(runtime: Runtime) -> None:
+    executor, claim = await claimed(runtime)
+    before = completed_so_far()
+    await losing_answers(executor, 1).execute(claim)
+    assert (await row(executor, claim.run_id)).status == RunStatus.COMPLETED
+    assert completed_so_far() == before + 1
+
+
+async def test_a_lost_answer_to_a_failed_attempt_counts_it_once(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor, claim = await claimed(runtime)
+    deliver_with(monkeypatch, failing_with(Transient("reset")))
+    await losing_answers(executor, 2).execute(claim)
+    run = await row(executor, claim.run_id)
+    assert (run.status, run.attempt, run.latest_error) == (RunStatus.RUNNING, 1, "Transient: reset")
+
+
+async def test_a_lost_answer_to_failing_for_good_is_read_from_the_row(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor, claim = await claimed(runtime)
+    deliver_with(monkeypatch, failing_with(Misconfigured("no such bucket")))
+    await losing_answers(executor, 1).execute(claim)
+    run = await row(executor, claim.run_id)
+    assert (run.status, run.latest_error) == (RunStatus.FAILED, "Misconfigured: no such bucket")
+
+
+async def test_an_outcome_that_cannot_be_recorded_is_given_up_with_the_lease(runtime: Runtime) -> None:
+    executor, claim = await claimed(runtime)
+
+    class Away:
+        def begin(self) -> Any:
+            raise ConnectionRefusedError
+
+    short = executor.runtime.settings.model_copy(update={"lease_ttl": timedelta(milliseconds=50)})
+    away = replace(executor.runtime, sessions=cast(Sessions, Away()), settings=short)
+    async with asyncio.timeout(10):
+        await replace(executor, runtime=away).execute(claim)
+    assert (await row(executor, claim.run_id)).status == RunStatus.RUNNING
+
+
+async def test_an_unexpected_error_is_a_defect_whose_text_stays_in_the_log(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor, claim = await claimed(runtime)
+    deliver_with(monkeypatch, failing_with(KeyError("sesame")))
+    await executor.execute(claim)
+    run = await row(executor, claim.run_id)
+    assert (run.attempt, run.error_class) == (1, "defect")
+    assert run.latest_error is not None
+    assert "KeyError" in run.latest_error
+    assert "sesame" not in run.latest_error
+
+
+async def test_a_heart_that_fails_unexpectedly_loses_the_lease_and_nothing_else(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor, claim = await claimed(runtime)
+
+    async def extend(*_: Any) -> bool:
+        raise RuntimeError("a bug")
+
+    async def deliver(runtime: Runtime, claim: Claim, fence: Callable[[], Awaitable[None]]) -> Written:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    deliver_with(monkeypatch, deliver)
+    monkeypatch.setattr(ClaimRepository, "extend", extend)
+    short = executor.runtime.settings.model_copy(update={"lease_ttl": timedelta(milliseconds=200)})
+    async with asyncio.timeout(10):
+        await replace(executor, runtime=replace(executor.runtime, settings=short)).execute(claim)
+    assert (await row(executor, claim.run_id)).attempt == 0
+
+
+async def test_a_cancelled_attempt_is_handed_back(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    executor, claim = await claimed(runtime)
+    begun = asyncio.Event()
+
+    async def deliver(runtime: Runtime, claim: Claim, fence: Callable[[], Awaitable[None]]) -> Written:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    deliver_with(monkeypatch, deliver)
+    execution = asyncio.create_task(executor.execute(claim))
+    await begun.wait()
+    execution.cancel()
+    await asyncio.gather(execution, return_exceptions=True)
+    assert execution.cancelled()
+    run = await row(executor, claim.run_id)
+    assert (run.status, run.owner, run.lease_until, run.attempt) == (RunStatus.RUNNING, None, None, 0)
+
+
+async def test_what_is_done_is_recorded_though_the_worker_is_told_to_end(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor, claim = await claimed(runtime)
+    recording, go = asyncio.Event(), asyncio.Event()
+    complete = ClaimRepository.complete
+
+    async def slow(self: ClaimRepository, claim: Claim, rows: int, size: int) -> bool:
+        recording.set()
+        await go.wait()
+        return await complete(self, claim, rows, size)
+
+    monkeypatch.setattr(ClaimRepository, "complete", slow)
+    execution = asyncio.create_task(executor.execute(claim))
+    await recording.wait()
+    execution.cancel()
+    go.set()
+    await asyncio.gather(execution, return_exceptions=True)
+    assert execution.cancelled()
+    assert (await row(executor, claim.run_id)).status == RunStatus.COMPLETED
+
+
+async def test_a_run_cancelled_before_its_outcome_is_recorded_stays_cancelled(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor, claim = await claimed(runtime)
+
+    async def deliver(runtime: Runtime, claim: Claim, fence: Callable[[], Awaitable[None]]) -> Written:
+        async with runtime.sessions.begin() as session:
+            await session.execute(text("UPDATE runs SET status = 'Cancelled'"))
+        return Written(1, 1)
+
+    deliver_with(monkeypatch, deliver)
+    before = completed_so_far()
+    await losing_answers(executor, 1).execute(claim)
+    assert (await row(executor, claim.run_id)).status == RunStatus.CANCELLED
+    assert completed_so_far() == before
