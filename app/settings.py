@@ -7,8 +7,10 @@ Durations are seconds (``90``, ``0.5``) or ISO 8601 (``PT90S``).
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.errors import SetupError
 
 ENV_PREFIX = "BATCH_EXPORTS_"
 
@@ -138,3 +140,16 @@ class Settings(
         url = (self.event_store_url or self.database_url).get_secret_value()
         # asyncpg and libpq name the one parameter that people set differently.
         return url.replace("postgresql+asyncpg://", "postgresql://", 1).replace("?ssl=", "?sslmode=")
+
+
+def load_settings() -> Settings:
+    """The settings of the environment.
+
+    :raises SetupError: naming the variable that is wrong, never its value, which may be a password.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        name = ENV_PREFIX + "_".join(str(part) for part in first["loc"]).upper()
+        raise SetupError(f"{name} is not usable: {first['msg']}.") from None

@@ -1,0 +1,101 @@
+"""``events load``: files of events into the event store."""
+
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from app.cli.output import Json, emit, errors, open_settings, run, verb
+from app.cli.tenants import open_session
+from app.errors import SetupError
+from app.events.files import LineFile, open_lines
+from app.events.load import Loaded, Rejections, load_lines, rejections_path
+from app.events.store import open_writer
+from app.runtime import utc_now
+from app.tenants.repository import TenantRepository
+
+app = typer.Typer(help="The event store.", no_args_is_help=True)
+
+
+@app.callback()
+def _events() -> None:
+    """Keeps ``load`` a verb of its own: a group with one command would swallow its name."""
+
+
+@app.command("load")
+@verb
+def load(
+    file: Annotated[str, typer.Argument(help="JSON Lines: plain, gzip or Zstandard; - is standard input.")],
+    project: Annotated[
+        int | None, typer.Option(help="The project the events belong to; may be left out when there is only one.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Load events in bulk.
+
+    One event per line with `event`, `distinct_id` and, if wanted, `uuid`, `timestamp` (ISO 8601) and `properties`. An
+    event whose uuid the project has already is stored once. Lines that are no event go to FILE.rejected.jsonl.
+    """
+    project_id, loaded, rejected_file = run(_load(file, project))
+    document = {
+        "project_id": project_id,
+        "lines": loaded.lines,
+        "stored": loaded.stored,
+        "duplicates": loaded.duplicates,
+        "sanitised": loaded.sanitised,
+        "rejected": loaded.rejected,
+        "rejected_file": rejected_file,
+    }
+    text = f"{loaded.stored:,} events stored in project {project_id}, {loaded.duplicates:,} were there already"
+    if loaded.sanitised:
+        text += f", {loaded.sanitised:,} had NULs or lone surrogates removed"
+    if loaded.rejected:
+        text += f", {loaded.rejected:,} lines rejected: see {rejected_file}"
+    emit(document, as_json=as_json, text=text)
+
+
+async def _load(file: str, project: int | None) -> tuple[int, Loaded, str | None]:
+    settings = open_settings()
+    project_id = await _project(project)
+    rejections = Rejections(rejections_path(file))
+    with open_lines(file) as source, progress_bar() as bar:
+        task = bar.add_task("loading events", total=source.size)
+        timeout = settings.database_connect_timeout.total_seconds()
+        async with open_writer(settings.event_store_dsn, connect_timeout=timeout) as writer:
+            loaded = await load_lines(
+                source, writer, project_id, utc_now(), rejections, lambda _: _show(bar, task, source)
+            )
+    return project_id, loaded, str(rejections.path) if loaded.rejected else None
+
+
+async def _project(wanted: int | None) -> int:
+    async with open_session() as session:
+        tenants = TenantRepository(session)
+        if wanted is not None:
+            if await tenants.project(wanted) is None:
+                raise SetupError(f"There is no project {wanted}.")
+            return wanted
+        existing = [project.id for project in await tenants.projects()]
+    if len(existing) != 1:
+        raise SetupError(
+            f"Say which project with --project; there are {', '.join(map(str, existing))}."
+            if existing
+            else "There is no project yet; make one with `batch-exports projects create`."
+        )
+    return existing[0]
+
+
+def progress_bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=errors,
+        transient=True,
+        disable=not errors.is_terminal,
+    )
+
+
+def _show(bar: Progress, task: object, source: LineFile) -> None:
+    bar.update(task, completed=source.position)  # type: ignore[arg-type]
