@@ -22,18 +22,20 @@ RUN_SECONDS = Histogram(
 def configure_logging(settings: Settings) -> None:
     """Logs go to standard error, for standard output belongs to a command's one result."""
     level = logging.getLevelNamesMapping()[settings.log_level]
-    renderer: structlog.types.Processor = (
-        structlog.processors.JSONRenderer()
+    # Plain tracebacks, for rich ones show the values of variables, and these may be credentials.
+    renderers: list[structlog.types.Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
+            *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

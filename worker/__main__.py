@@ -1,17 +1,17 @@
-"""``python -m worker``: one worker process. ``batch-exports worker`` checks the services first, then becomes this."""
+"""``python -m worker``: one worker process. ``batch-exports worker`` becomes this."""
 
 import asyncio
 import sys
 
 from app.errors import SetupError
-from app.settings import Settings
+from app.settings import load_settings
 from app.telemetry import configure_logging
 from worker.main import serve
 
 
 def main() -> int:
     try:
-        settings = Settings()
+        settings = load_settings()
         configure_logging(settings)
         asyncio.run(serve(settings))
     except SetupError as error:

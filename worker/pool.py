@@ -4,26 +4,36 @@ The pool pulls from Postgres; hints only ring its bell. So runs go on, and new o
 """
 
 import asyncio
+import random
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
-from app.backfills.advance import Advancer
+from app.db.engine import DATABASE_ERRORS
 from app.pipeline.execute import Executor
-from app.runs.claims import Claim
-from app.runtime import Runtime
+from app.settings import WorkerSettings
+
+CLAIM_LIMIT = 10.0
+"""Seconds after which a database that says nothing does not answer. A claim it makes all the same lapses."""
+LONGEST_PAUSE = 60.0
+"""Seconds that a slot which fails again and again rests between its tries, at most."""
 
 log = structlog.get_logger(__name__)
 
 
 class RunPool:
-    def __init__(self, runtime: Runtime, executor: Executor, advancer: Advancer) -> None:
+    """``after_run`` is told the backfill of every run that has ended here, so that its next window comes at once."""
+
+    def __init__(
+        self, executor: Executor, settings: WorkerSettings, after_run: Callable[[UUID], Awaitable[None]]
+    ) -> None:
         self._executor = executor
-        self._advancer = advancer
-        self._slots = runtime.settings.worker_slots
-        self._poll = runtime.settings.worker_poll_interval.total_seconds()
-        self._grace = runtime.settings.worker_shutdown_grace.total_seconds()
+        self._after_run = after_run
+        self._slots = settings.worker_slots
+        self._poll = settings.worker_poll_interval.total_seconds()
+        self._grace = settings.worker_shutdown_grace.total_seconds()
         self._bell = asyncio.Event()
 
     def ring(self) -> None:
@@ -33,38 +43,55 @@ class RunPool:
     async def serve(self, stopping: asyncio.Event) -> None:
         """Work until ``stopping``; then let runs finish within the grace time, and hand back those that do not."""
         slots = [asyncio.create_task(self._slot(stopping)) for _ in range(self._slots)]
-        await stopping.wait()
-        self.ring()
-        _, late = await asyncio.wait(slots, timeout=self._grace)
-        for slot in late:
-            slot.cancel()
-        await asyncio.gather(*slots, return_exceptions=True)
+        try:
+            await stopping.wait()
+            self.ring()
+            await asyncio.wait(slots, timeout=self._grace)
+        finally:
+            for slot in slots:
+                slot.cancel()
+            await asyncio.gather(*slots, return_exceptions=True)
 
     async def _slot(self, stopping: asyncio.Event) -> None:
+        """Never ends by an error: a slot that died would be missed by nobody."""
+        failures = 0
         while not stopping.is_set():
             self._bell.clear()
-            claim = await self._claim()
-            if claim is None:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._bell.wait(), self._poll)
-                continue
-            # Where one run was ready there may be more: wake the other slots before this one is busy.
-            self.ring()
-            await self._executor.execute(claim)
-            if claim.backfill_id is not None:
-                await self.advance(claim)
+            try:
+                worked = await self._work(stopping)
+                failures = 0
+            except Exception:
+                failures += 1
+                log.exception("a slot failed, and goes on")
+                # Of random length, so that slots that failed together do not try again together.
+                pause = random.uniform(0.5, 1) * min(2.0**failures, LONGEST_PAUSE)  # noqa: S311  guards nothing
+                await _wait(stopping, pause)
+            else:
+                if not worked:
+                    await _wait(self._bell, self._poll)
 
-    async def _claim(self) -> Claim | None:
+    async def _work(self, stopping: asyncio.Event) -> bool:
+        """Make one attempt at one run; False when there is none to be had."""
         try:
-            return await self._executor.claim()
-        except (SQLAlchemyError, OSError) as error:
+            async with asyncio.timeout(CLAIM_LIMIT):
+                claim = await self._executor.claim()
+        except DATABASE_ERRORS as error:
             log.warning("no run claimed: the database does not answer", reason=type(error).__name__)
-            return None
+            return False
+        if claim is None:
+            return False
+        if stopping.is_set():
+            await self._executor.hand_back(claim)
+            return True
+        # Where one run was ready there may be more: wake the other slots before this one is busy.
+        self.ring()
+        await self._executor.execute(claim)
+        if claim.backfill_id is not None:
+            await self._after_run(claim.backfill_id)
+        return True
 
-    async def advance(self, claim: Claim) -> None:
-        """The backfill's next window, at once rather than at the next tick."""
-        assert claim.backfill_id is not None
-        try:
-            await self._advancer.advance(claim.backfill_id)
-        except (SQLAlchemyError, OSError) as error:
-            log.warning("backfill not advanced; the next tick will", reason=type(error).__name__)
+
+async def _wait(event: asyncio.Event, limit: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limit):
+            await event.wait()

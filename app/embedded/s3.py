@@ -1,7 +1,9 @@
 """An S3 server: moto in a process of its own, its objects mirrored to disk."""
 
+import asyncio
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -36,10 +38,28 @@ class S3Server(Service):
         return self.directory / "s3.pid"
 
     def command(self) -> Sequence[str]:
-        return [sys.executable, "-m", "app.embedded.s3_server", str(self.directory.resolve()), str(self.port)]
+        return [sys.executable, "-m", "app.embedded.s3_server", str(self.directory), str(self.port)]
 
     async def prepare(self) -> None:
         # By file, for a command line is everybody's to read.
         key_file = self.directory / "access_key_id"
         key_file.touch(mode=0o600)
         key_file.write_text(self._access_key_id)
+
+    async def ask(self) -> bool:
+        """Whether it shows its bucket to whoever has our key."""
+        reader, writer = await asyncio.open_connection(LOOPBACK, self.port)
+        try:
+            credential = f"Credential={self._access_key_id}/20260101/{REGION}/s3/aws4_request"
+            request = (
+                f"HEAD /{BUCKET} HTTP/1.1",
+                f"Host: {LOOPBACK}",
+                f"Authorization: AWS4-HMAC-SHA256 {credential}",
+                "Connection: close",
+            )
+            writer.write("\r\n".join((*request, "", "")).encode())
+            return b" 200 " in await reader.readline()
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()

@@ -11,10 +11,12 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
 from urllib.parse import unquote
+from uuid import uuid4
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -29,47 +31,63 @@ Respond = Callable[..., Any]
 
 
 class Mirror:
-    """The objects on disk: one file of bytes and one of names per object, named by a hash, for keys may be anything."""
+    """The objects on disk: one file of bytes and one of names for each, for keys may be anything."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._lock = Lock()
         self._backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+        self._stored: dict[str, dict[str, tuple[Any, str]]] = {}
+        """By bucket and key: the object that is on disk, and its files' name."""
 
     def load(self) -> None:
         self._backend.create_bucket(BUCKET, REGION)
-        for record in self._directory.glob("*/*.json"):
+        # Oldest first: should the server have been killed between writing a key's new files and removing the old ones,
+        # the new ones win.
+        for record in sorted(self._directory.glob("*/*.json"), key=lambda path: path.stat().st_mtime_ns):
             names = json.loads(record.read_text())
-            if names["bucket"] not in self._backend.buckets:
-                self._backend.create_bucket(names["bucket"], REGION)
-            stored = self._backend.put_object(
-                names["bucket"], names["key"], record.with_suffix(".data").read_bytes(), disable_notification=True
-            )
+            bucket, key = names["bucket"], names["key"]
+            if bucket not in self._backend.buckets:
+                self._backend.create_bucket(bucket, REGION)
+            data = record.with_suffix(".data").read_bytes()
+            stored = self._backend.put_object(bucket, key, data, disable_notification=True)
             stored.set_metadata(names["metadata"])
+            known = self._stored.setdefault(bucket, {})
+            self._remove(record.parent, known.get(key))
+            known[key] = (stored, record.stem)
 
     def update(self, bucket: str) -> None:
         """Make the directory hold what the bucket holds."""
         with self._lock:
             folder = self._directory / hashlib.sha256(bucket.encode()).hexdigest()[:32]
             folder.mkdir(exist_ok=True)
+            stored = self._stored.setdefault(bucket, {})
             held = self._backend.buckets[bucket].keys if bucket in self._backend.buckets else {}
-            current = {}
             for key in list(held):
-                item = held[key]
-                # The id of this very object: a key that is written again gets a new file.
-                name = hashlib.sha256(f"{key}\0{item.etag}\0{item.last_modified.isoformat()}".encode()).hexdigest()
-                current[name] = (key, item)
-            present = {path.stem for path in folder.glob("*.json")}
-            for name, (key, item) in current.items():
-                if name not in present:
-                    (folder / f"{name}.data").write_bytes(item.value)
-                    names = {"bucket": bucket, "key": key, "metadata": dict(item.metadata)}
-                    draft = folder / f"{name}.draft"
-                    draft.write_text(json.dumps(names))
-                    draft.replace(folder / f"{name}.json")
-            for name in present - current.keys():
-                (folder / f"{name}.json").unlink(missing_ok=True)
-                (folder / f"{name}.data").unlink(missing_ok=True)
+                before = stored.get(key)
+                item = held.get(key)
+                if item is None or (before is not None and item is before[0]):
+                    continue
+                # A key that is written again gets new files, so that the old ones stay whole until these are.
+                with suppress(ValueError):  # replaced at this very moment; the request that did it comes next
+                    stored[key] = (item, self._write(folder, bucket, key, item))
+                    self._remove(folder, before)
+            for key in stored.keys() - held.keys():
+                self._remove(folder, stored.pop(key))
+
+    def _write(self, folder: Path, bucket: str, key: str, item: Any) -> str:
+        name = uuid4().hex
+        (folder / f"{name}.data").write_bytes(item.value)
+        names = {"bucket": bucket, "key": key, "metadata": dict(item.metadata)}
+        draft = folder / f"{name}.draft"
+        draft.write_text(json.dumps(names))
+        draft.replace(folder / f"{name}.json")
+        return name
+
+    def _remove(self, folder: Path, stored: tuple[Any, str] | None) -> None:
+        if stored is not None:
+            (folder / f"{stored[1]}.json").unlink(missing_ok=True)
+            (folder / f"{stored[1]}.data").unlink(missing_ok=True)
 
 
 class Application:
@@ -82,7 +100,7 @@ class Application:
         if (refusal := self._refusal(environ)) is not None:
             body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{refusal}</Code></Error>'.encode()
             start_response("403 Forbidden", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
-            return [body]
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
         body = b"".join(self._moto(environ, start_response))
         if environ["REQUEST_METHOD"] in ("PUT", "POST", "DELETE"):
             bucket = unquote(environ["PATH_INFO"]).lstrip("/").split("/", 1)[0]
@@ -98,7 +116,7 @@ class Application:
 
 
 class _Quiet(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"  # connections are kept, as a store's are
+    protocol_version = "HTTP/1.1"  # the SDKs wait for "100 Continue", which 1.0 does not have
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Requests are the client's to log."""

@@ -3,7 +3,6 @@
 import asyncio
 import ctypes
 import os
-import pwd
 import signal
 import sys
 from abc import ABC, abstractmethod
@@ -15,13 +14,15 @@ from typing import ClassVar
 import psutil
 
 from app.embedded.state import LOOPBACK
+from app.embedded.tether import PR_SET_PDEATHSIG, tethered
 from app.errors import SetupError
 
 START_LIMIT = 60.0
 """Seconds a service may take until it answers; slow disks and cold starts included."""
 STOP_LIMIT = 20.0
 """Seconds a service may take to stop by itself; after that it is killed."""
-PR_SET_PDEATHSIG = 1
+ANSWER_LIMIT = 5.0
+"""Seconds after which a service that accepts a connection, but says nothing, does not answer."""
 
 
 class Service(ABC):
@@ -35,6 +36,7 @@ class Service(ABC):
         self.port = port
         self.log = directory.parent / f"{self.name}.log"
         self._process: asyncio.subprocess.Process | None = None
+        self._logged_before = 0
 
     @abstractmethod
     async def prepare(self) -> None:
@@ -48,20 +50,25 @@ class Service(ABC):
     def pid_file(self) -> Path:
         """Where the server itself writes its process id, on the first line."""
 
-    def user(self) -> pwd.struct_passwd | None:
-        """Whom the server runs as; None for whoever we are."""
+    def user(self) -> tuple[int, int] | None:
+        """The user and group the server runs as; None for whoever we are."""
         return None
 
-    async def answers(self) -> bool:
-        """Whether somebody accepts connections on the port."""
-        try:
-            _, writer = await asyncio.open_connection(LOOPBACK, self.port)
-        except OSError:
-            return False
+    async def ask(self) -> bool:
+        """Whether the server does what it is there for. May raise OSError, and may take for ever."""
+        _, writer = await asyncio.open_connection(LOOPBACK, self.port)
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
         return True
+
+    async def answers(self) -> bool:
+        """Whether the server does what it is there for, within a few seconds."""
+        try:
+            async with asyncio.timeout(ANSWER_LIMIT):
+                return await self.ask()
+        except OSError:
+            return False
 
     async def start(self) -> None:
         """Start, and return when the service answers.
@@ -70,20 +77,16 @@ class Service(ABC):
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         await self.prepare()
-        user = self.user()
         with self.log.open("ab") as log:
+            self._logged_before = log.tell()
             self._process = await asyncio.create_subprocess_exec(
-                *self.command(),
+                *tethered(self.command(), self.stop_signal, self.user()),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
                 # A session of its own: Ctrl-C in the terminal reaches us alone, and we stop the services in order.
                 start_new_session=True,
-                preexec_fn=self._die_with_us,
-                user=user.pw_uid if user is not None else None,
-                group=user.pw_gid if user is not None else None,
-                extra_groups=[] if user is not None else None,
             )
         try:
             async with asyncio.timeout(START_LIMIT):
@@ -98,14 +101,19 @@ class Service(ABC):
         """Stop it, also when somebody else has started it again meanwhile."""
         own = self._process
         if own is not None and own.returncode is None:
-            own.send_signal(self.stop_signal)
+            with suppress(ProcessLookupError):
+                own.send_signal(self.stop_signal)
             try:
                 await asyncio.wait_for(own.wait(), STOP_LIMIT)
             except TimeoutError:
                 own.kill()
                 await own.wait()
-        if (pid := self.pid) is not None and (own is None or pid != own.pid):
-            await asyncio.to_thread(_stop_stranger, pid, self.stop_signal)
+        await self.stop_stranger()
+
+    async def stop_stranger(self) -> None:
+        """Stop a server on our directory that is not our child: restarted from outside, or left by a killed stack."""
+        if (stranger := self._serving()) is not None:
+            await asyncio.to_thread(_stop, stranger, self.stop_signal)
 
     @property
     def pid(self) -> int | None:
@@ -115,25 +123,45 @@ class Service(ABC):
         except (OSError, ValueError):
             return None
 
-    def _die_with_us(self) -> None:
-        """In the child: should we be killed without a chance to stop it, it stops by itself. Linux only."""
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, self.stop_signal)
+    def _serving(self) -> psutil.Process | None:
+        """Whoever the pid file names, if that is a server on our directory.
+
+        After a crash the file may be stale, and its number anybody's by now.
+        """
+        if (pid := self.pid) is None:
+            return None
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            process = psutil.Process(pid)
+            directory = str(self.directory)
+            if process.status() != psutil.STATUS_ZOMBIE and (
+                process.cwd() == directory or directory in process.cmdline()
+            ):
+                return process
+        return None
 
     def _last_words(self) -> str:
-        lines = self.log.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"it said nothing; see {self.log}"
+        with self.log.open("rb") as log:
+            log.seek(self._logged_before)
+            lines = log.read().decode(errors="replace").strip().splitlines()
+        if not lines:
+            return f"it said nothing; see {self.log}"
+        return next((line for line in reversed(lines) if "FATAL" in line), lines[-1])
 
 
-def _stop_stranger(pid: int, stop_signal: signal.Signals) -> None:
-    """Stop a server that somebody else has started on our directory."""
+def die_with_parent(stop_signal: signal.Signals = signal.SIGTERM) -> None:
+    """In a child: should the parent be killed without a chance to stop it, it stops by itself. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, stop_signal)
+
+
+def _stop(process: psutil.Process, stop_signal: signal.Signals) -> None:
     with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
         process.send_signal(stop_signal)
         try:
             process.wait(STOP_LIMIT)
         except psutil.TimeoutExpired:
             process.kill()
+            process.wait(STOP_LIMIT)
 
 
 def is_root() -> bool:

@@ -2,8 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +75,11 @@ async def open_stack(data_dir: Path, *, durable: bool = True) -> AsyncIterator[S
     :raises SetupError: when another stack runs on the directory, or a service does not start.
     """
     data_dir = data_dir.resolve()  # noqa: ASYNC240  once, before anything is served
-    with locked(data_dir):
-        state = State(data_dir)
-        stack = Stack(
-            state,
-            Postgres(data_dir / "postgres", state.port("postgres"), state.secret("postgres_password"), durable=durable),
-            Valkey(data_dir / "valkey", state.port("valkey"), state.secret("valkey_password")),
-            S3Server(data_dir / "s3", state.port("s3"), state.secret("s3_access_key"), state.secret("s3_secret_key")),
-        )
+    with locked(data_dir), closing(State(data_dir)) as state:
+        # Whoever holds the lock is alone on the directory: what still serves there was left by a stack that was killed.
+        await asyncio.gather(*(service.stop_stranger() for service in _services(data_dir, state, {}, durable)))
+        ports = {name: state.port(name) for name in (Postgres.name, Valkey.name, S3Server.name)}
+        stack = Stack(state, *_services(data_dir, state, ports, durable))
         try:
             try:
                 async with asyncio.TaskGroup() as starting:
@@ -92,4 +89,18 @@ async def open_stack(data_dir: Path, *, durable: bool = True) -> AsyncIterator[S
                 raise errors.exceptions[0] from None
             yield stack
         finally:
-            await asyncio.shield(asyncio.gather(*(service.stop() for service in stack.services)))
+            stopping = (service.stop() for service in stack.services)
+            await asyncio.shield(asyncio.gather(*stopping, return_exceptions=True))
+
+
+def _services(
+    data_dir: Path, state: State, ports: Mapping[str, int], durable: bool
+) -> tuple[Postgres, Valkey, S3Server]:
+    def on(name: str) -> tuple[Path, int]:
+        return data_dir / name, ports.get(name, 0)
+
+    return (
+        Postgres(*on(Postgres.name), state.secret("postgres_password"), durable=durable),
+        Valkey(*on(Valkey.name), state.secret("valkey_password")),
+        S3Server(*on(S3Server.name), state.secret("s3_access_key"), state.secret("s3_secret_key")),
+    )

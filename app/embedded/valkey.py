@@ -38,27 +38,27 @@ class Valkey(Service):
         settings = {
             "bind": LOOPBACK,
             "port": str(self.port),
-            "dir": str(self.directory.resolve()),
-            "pidfile": str(self.pid_file.resolve()),
+            "dir": str(self.directory),
+            "pidfile": str(self.pid_file),
             "appendonly": "yes",
-            "save": '""',
+            "save": "",
             "requirepass": self._password,
         }
         self._conf.touch(mode=0o600)
-        self._conf.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+        self._conf.write_text("".join(f"{name} {_quoted(value)}\n" for name, value in settings.items()))
 
-    async def answers(self) -> bool:
+    async def ask(self) -> bool:
         """Whether it has loaded its data and takes commands."""
-        try:
-            reader, writer = await asyncio.open_connection(LOOPBACK, self.port)
-        except OSError:
-            return False
+        reader, writer = await asyncio.open_connection(LOOPBACK, self.port)
         try:
             writer.write(f"AUTH {self._password}\r\nPING\r\n".encode())
             return (await reader.readline(), await reader.readline()) == (b"+OK\r\n", b"+PONG\r\n")
-        except OSError:
-            return False
         finally:
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -59,7 +59,13 @@ class Ticker:
         async with self.sessions.begin() as session:
             created = 0
             for export in await self._due_exports(session, now):
-                created += await self._make_runs(session, export, now)
+                export_id = export.id
+                try:
+                    # A savepoint each: one export that cannot be scheduled must not stop all the others.
+                    async with session.begin_nested():
+                        created += await self._make_runs(session, export, now)
+                except Exception:
+                    log.exception("export not scheduled", export_id=str(export_id))
             claims = ClaimRepository(session)
             reaped = await claims.reap()
             runs = await claims.ready(NAMED_PER_PASS)

@@ -70,6 +70,13 @@ async def test_a_tick_that_forgot_its_progress_doubles_nothing(runtime: Runtime)
     assert len(await starts(runtime, export_id)) == 4
 
 
+async def test_an_export_that_cannot_be_scheduled_stops_no_other(runtime: Runtime) -> None:
+    await add_export(runtime, interval="day", timezone="Atlantis/Poseidonis")
+    export_id = await add_export(runtime, next_start=utc(2026, 1, 1))
+    assert (await tick(runtime, utc(2026, 1, 1, 2))).created == 2
+    assert await starts(runtime, export_id) == [utc(2026, 1, 1), utc(2026, 1, 1, 1)]
+
+
 async def test_paused_and_deleted_exports_make_no_runs(runtime: Runtime) -> None:
     await add_export(runtime, paused=True)
     await add_export(runtime, deleted=True)
