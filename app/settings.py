@@ -5,9 +5,9 @@ Durations are seconds (``90``, ``0.5``) or ISO 8601 (``PT90S``).
 """
 
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import SetupError
@@ -134,6 +134,12 @@ class Settings(
         "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="The least level that is logged."
     )
 
+    @model_validator(mode="after")
+    def _beats_fit_the_lease(self) -> Self:
+        if self.heartbeat_interval * 3 > self.lease_ttl:
+            raise ValueError("HEARTBEAT_INTERVAL must be at most a third of LEASE_TTL")
+        return self
+
     @property
     def event_store_dsn(self) -> str:
         """libpq URI of the event store, for drivers that are not SQLAlchemy's. Holds a password: never log it."""
@@ -151,5 +157,5 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        name = ENV_PREFIX + "_".join(str(part) for part in first["loc"]).upper()
-        raise SetupError(f"{name} is not usable: {first['msg']}.") from None
+        name = ENV_PREFIX + "_".join(str(part) for part in first["loc"]).upper() if first["loc"] else "A setting"
+        raise SetupError(f"{name} is not usable: {first['msg'].removeprefix('Value error, ')}.") from None

@@ -15,8 +15,8 @@ from pydantic import SecretStr
 
 from app.db.migrate import upgrade
 from app.embedded import Stack, open_stack
-from app.embedded.service import die_with_parent
 from app.embedded.state import LOOPBACK, State, is_free
+from app.embedded.tether import tethered
 from app.errors import SetupError
 from app.runtime import open_runtime
 from app.settings import Settings
@@ -116,7 +116,7 @@ class Program:
     async def _run(self, logs: Path | None) -> int:
         log: IO[bytes] | None = (logs / f"{self._name}.log").open("ab") if logs is not None else None
         process = await asyncio.create_subprocess_exec(
-            *self._command,
+            *tethered(self._command),
             env=self._env,
             stdin=asyncio.subprocess.DEVNULL,
             # Standard output is for the one document of the verb.
@@ -124,7 +124,6 @@ class Program:
             stderr=log,
             # Ctrl-C in the terminal reaches us alone; we stop the processes in order.
             start_new_session=True,
-            preexec_fn=die_with_parent,
         )
         if log is not None:
             log.close()

@@ -1,10 +1,8 @@
 """One embedded service: a child process that is started, watched and stopped."""
 
 import asyncio
-import ctypes
 import os
 import signal
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,7 +12,7 @@ from typing import ClassVar
 import psutil
 
 from app.embedded.state import LOOPBACK
-from app.embedded.tether import PR_SET_PDEATHSIG, tethered
+from app.embedded.tether import tethered
 from app.errors import SetupError
 
 START_LIMIT = 60.0
@@ -146,12 +144,6 @@ class Service(ABC):
         if not lines:
             return f"it said nothing; see {self.log}"
         return next((line for line in reversed(lines) if "FATAL" in line), lines[-1])
-
-
-def die_with_parent(stop_signal: signal.Signals = signal.SIGTERM) -> None:
-    """In a child: should the parent be killed without a chance to stop it, it stops by itself. Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, stop_signal)
 
 
 def _stop(process: psutil.Process, stop_signal: signal.Signals) -> None:
