@@ -14,8 +14,7 @@ import migrations
 
 async def upgrade(database_url: str) -> str:
     """Run what migrations are missing; the revision the database is at then. Safe from several places at once."""
-    config = _config()
-    config.set_main_option("sqlalchemy.url", database_url.replace("%", "%%"))
+    config = config_for(database_url)
     # Alembic runs an event loop of its own, which needs a thread of its own.
     await asyncio.to_thread(command.upgrade, config, "head")
     return str(ScriptDirectory.from_config(config).get_current_head())
@@ -28,6 +27,13 @@ def is_behind(connection: Connection) -> bool:
     scripts = ScriptDirectory.from_config(_config())
     known = {script.revision for script in scripts.walk_revisions()}
     return current is None or (current in known and current != scripts.get_current_head())
+
+
+def config_for(database_url: str) -> Config:
+    """Alembic's config for one database."""
+    config = _config()
+    config.set_main_option("sqlalchemy.url", database_url.replace("%", "%%"))
+    return config
 
 
 def _config() -> Config:

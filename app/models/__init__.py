@@ -4,6 +4,8 @@ from app.models.backfills import Backfill
 from app.models.enums import BackfillStatus, Interval, Model, RunStatus, SelectBy
 from app.models.events import EVENT_STORE_SCHEMA, Event
 from app.models.exports import Export
+from app.models.integrations import Integration
+from app.models.logs import LogEntry
 from app.models.runs import Run
 from app.models.tenants import ApiKey, Organization, Project
 
@@ -14,7 +16,9 @@ __all__ = [
     "BackfillStatus",
     "Event",
     "Export",
+    "Integration",
     "Interval",
+    "LogEntry",
     "Model",
     "Organization",
     "Project",

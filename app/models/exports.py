@@ -29,7 +29,7 @@ class Export(Timestamped, Base):
     destination_type: Mapped[str]
     destination_config: Mapped[bytes]
     """The config document, sealed by ``app.crypto.Cipher``."""
-    integration_id: Mapped[int | None]
+    integration_id: Mapped[int | None] = mapped_column(ForeignKey("integrations.id"), index=True)
 
     interval: Mapped[str]
     timezone: Mapped[str] = mapped_column(default="UTC")

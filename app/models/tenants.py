@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 from sqlalchemy import ForeignKey, Identity
-from sqlalchemy.dialects.postgresql import ARRAY, INTEGER, TEXT
+from sqlalchemy.dialects.postgresql import ARRAY, INTEGER, JSONB, TEXT
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db.base import Base, Timestamped
@@ -27,6 +27,8 @@ class Project(Timestamped, Base):
     name: Mapped[str]
     token: Mapped[str] = mapped_column(unique=True)
     """What apps send events with. Not a secret: it is in every page."""
+    flags: Mapped[dict[str, bool]] = mapped_column(JSONB, default=dict, server_default="{}")
+    """Feature flags that were set; one that was not has its default."""
 
 
 class ApiKey(Timestamped, Base):
