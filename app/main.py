@@ -19,6 +19,7 @@ from app.backfills import routes as backfills
 from app.exports import routes as exports
 from app.http.body_limit import BodyLimit
 from app.http.errors import install_error_handlers
+from app.http.methods import install_method_errors
 from app.http.paths import in_organization, in_project
 from app.http.slash import OptionalSlash
 from app.runs import routes as runs
@@ -91,6 +92,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 generate_unique_id_function=partial(_operation_id, mount.name),
             )
     _add_health(app)
+    install_method_errors(app)
     return app
 
 

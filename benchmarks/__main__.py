@@ -9,12 +9,13 @@ from typing import Any
 
 import psutil
 
-from benchmarks import export, load
+from benchmarks import export, load, reads
 from benchmarks.tables import Table
 
 BENCHMARKS: Mapping[str, Callable[[int], Coroutine[Any, Any, Table]]] = {
     "load": load.measure,
     "export": export.measure,
+    "reads": reads.measure,
 }
 
 
