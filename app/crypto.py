@@ -26,11 +26,13 @@ class Cipher:
                 "Make a key with: openssl rand -base64 32 | tr '+/' '-_'"
             )
         try:
-            self._fernet = MultiFernet([Fernet(key.get_secret_value()) for key in keys])
+            fernets = [Fernet(key.get_secret_value()) for key in keys]
         except ValueError:
             raise SetupError(
                 "BATCH_EXPORTS_ENCRYPTION_KEYS holds a key that is not 32 url-safe base64-encoded bytes."
             ) from None
+        self._fernet = MultiFernet(fernets)
+        self._newest = fernets[0]
 
     def seal(self, document: dict[str, Any]) -> bytes:
         return self._fernet.encrypt(json.dumps(document, separators=(",", ":")).encode())
@@ -40,16 +42,33 @@ class Cipher:
         try:
             document = json.loads(self._fernet.decrypt(sealed))
         except InvalidToken:
-            raise SetupError(
-                "Stored credentials cannot be decrypted: the key they were stored with is not in "
-                "BATCH_EXPORTS_ENCRYPTION_KEYS."
-            ) from None
+            raise _no_key_fits() from None
         assert isinstance(document, dict)
         return document
 
+    def is_current(self, sealed: bytes) -> bool:
+        """Whether it was sealed with the newest key."""
+        try:
+            self._newest.decrypt(sealed)
+        except InvalidToken:
+            return False
+        return True
+
     def rotate(self, sealed: bytes) -> bytes:
-        """The same document, encrypted with the newest key."""
-        return self._fernet.rotate(sealed)
+        """The same document, sealed with the newest key.
+
+        :raises SetupError: when none of the keys fits.
+        """
+        try:
+            return self._fernet.rotate(sealed)
+        except InvalidToken:
+            raise _no_key_fits() from None
+
+
+def _no_key_fits() -> SetupError:
+    return SetupError(
+        "Stored credentials cannot be decrypted: the key they were stored with is not in BATCH_EXPORTS_ENCRYPTION_KEYS."
+    )
 
 
 def new_key() -> str:

@@ -12,6 +12,7 @@
     │   ├── MethodNotAllowed        405
     │   ├── BodyTooLarge            413
     │   ├── TooManyRequests         429
+    │   │   ├── RateLimited         says when to come back
     │   │   └── TooManyConcurrentBackfills
     │   └── Unavailable             503
     ├── StoreUnavailable            events cannot be stored just now; the same ones may be sent again
@@ -109,6 +110,15 @@ class TooManyRequests(ApiError):
     type = "throttled_error"
     default_code = "throttled"
     default_detail = "Request was throttled."
+
+
+class RateLimited(TooManyRequests):
+    """``retry_after`` is in whole seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        self.retry_after = retry_after
+        plural = "" if retry_after == 1 else "s"
+        super().__init__(f"Request was throttled. Expected available in {retry_after} second{plural}.")
 
 
 class TooManyConcurrentBackfills(TooManyRequests):

@@ -17,11 +17,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.backfills import routes as backfills
 from app.exports import routes as exports
+from app.exports import trial_routes
 from app.http.body_limit import BodyLimit
 from app.http.errors import install_error_handlers
 from app.http.methods import install_method_errors
 from app.http.paths import in_organization, in_project
 from app.http.slash import OptionalSlash
+from app.integrations import routes as integrations
+from app.logs import routes as logs
 from app.runs import routes as runs
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
@@ -40,8 +43,8 @@ class Mount:
     scope: Callable[..., Awaitable[None]]
 
 
-ON_EVERY_MOUNT = (exports.router, backfills.actions)
-IN_PROJECTS = (*ON_EVERY_MOUNT, runs.router, backfills.router)
+ON_EVERY_MOUNT = (trial_routes.router, exports.router, backfills.actions, logs.router)
+IN_PROJECTS = (*ON_EVERY_MOUNT, integrations.router, runs.router, logs.runs, backfills.router, backfills.retries)
 MOUNTS = (
     Mount("projects", "/api/projects/{project_id}", IN_PROJECTS, in_project),
     Mount("environments", "/api/environments/{project_id}", IN_PROJECTS, in_project),
@@ -50,8 +53,11 @@ MOUNTS = (
 
 TAGS = [
     {"name": "exports", "description": "What is exported, where to, and how often."},
+    {"name": "integrations", "description": "Credentials kept once, and used by many exports."},
+    {"name": "connection tests", "description": "Trying out a destination, step by step. Nothing is stored."},
     {"name": "runs", "description": "One window of an export, on its way to the destination."},
     {"name": "backfills", "description": "A range of the past, exported window by window."},
+    {"name": "logs", "description": "What runs have to say to people."},
 ]
 
 DESCRIPTION = """Streams product-analytics events to people's own stores.

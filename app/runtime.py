@@ -10,10 +10,11 @@ from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.crypto import Cipher
-from app.db.engine import DATABASE_ERRORS, Sessions, create_engine, create_sessions
+from app.db.engine import DATABASE_ERRORS, Sessions, create_engine, create_sessions, parse_url
 from app.db.migrate import is_behind
 from app.errors import SetupError
 from app.queue import Queue
+from app.ratelimit import RateLimit
 from app.settings import Settings
 from app.sources import open_source
 from app.sources.base import Source
@@ -33,6 +34,7 @@ class Runtime:
     cipher: Cipher
     queue: Queue
     source: Source
+    rate_limit: RateLimit
     clock: Callable[[], datetime]
 
 
@@ -48,9 +50,11 @@ async def open_runtime(
     engine = create_engine(settings, application_name=application_name)
     queue = Queue(settings)
     source = open_source(settings.event_store_dsn, batch_bytes=settings.batch_bytes)
+    rate_limit = RateLimit(settings, clock)
     try:
-        yield Runtime(settings, engine, create_sessions(engine), cipher, queue, source, clock)
+        yield Runtime(settings, engine, create_sessions(engine), cipher, queue, source, rate_limit, clock)
     finally:
+        await rate_limit.aclose()
         await source.aclose()
         await queue.aclose()
         await engine.dispose()
@@ -64,21 +68,11 @@ async def check_services(settings: Settings) -> None:
         schema is not there, or a credential could not be read.
     """
     Cipher(settings.encryption_keys)
-    limit = settings.database_connect_timeout.total_seconds()
-    engine = create_engine(settings, application_name="batch-exports check")
-    url = engine.url
-    try:
-        async with asyncio.timeout(2 * limit), engine.connect() as connection:
-            behind = await connection.run_sync(is_behind)
-    except DATABASE_ERRORS as error:
-        raise SetupError(
-            f"The database '{url.database}' at {url.host}:{url.port or 5432} does not answer ({_cause(error)}); check "
-            "BATCH_EXPORTS_DATABASE_URL."
-        ) from None
-    finally:
-        await engine.dispose()
-    if behind:
-        raise SetupError(f"The schema of database '{url.database}' is not up to date; run: batch-exports migrate")
+    await _check_database(settings, "BATCH_EXPORTS_DATABASE_URL")
+    if settings.event_store_url is not None:
+        await _check_database(
+            settings.model_copy(update={"database_url": settings.event_store_url}), "BATCH_EXPORTS_EVENT_STORE_URL"
+        )
     queue = Queue(settings)
     try:
         await queue.ping()
@@ -88,6 +82,26 @@ async def check_services(settings: Settings) -> None:
         ) from None
     finally:
         await queue.aclose()
+
+
+async def _check_database(settings: Settings, variable: str) -> None:
+    """``variable`` is where the URL came from."""
+    parse_url(settings.database_url.get_secret_value(), variable)
+    limit = settings.database_connect_timeout.total_seconds()
+    engine = create_engine(settings, application_name="batch-exports check")
+    url = engine.url
+    try:
+        async with asyncio.timeout(2 * limit), engine.connect() as connection:
+            behind = await connection.run_sync(is_behind)
+    except DATABASE_ERRORS as error:
+        raise SetupError(
+            f"The database '{url.database}' at {url.host}:{url.port or 5432} does not answer ({_cause(error)}); check "
+            f"{variable}."
+        ) from None
+    finally:
+        await engine.dispose()
+    if behind:
+        raise SetupError(f"The schema of database '{url.database}' is not up to date; run: batch-exports migrate")
 
 
 def _cause(error: BaseException) -> str:

@@ -7,10 +7,11 @@ Durations are seconds (``90``, ``0.5``) or ISO 8601 (``PT90S``).
 from datetime import timedelta
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import SetupError
+from app.network import parse_allowed
 
 ENV_PREFIX = "BATCH_EXPORTS_"
 
@@ -28,8 +29,15 @@ def _comma_separated(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _checked_hosts(value: list[str]) -> list[str]:
+    parse_allowed(value)
+    return value
+
+
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_comma_separated)]
+Texts = Annotated[list[str], NoDecode, BeforeValidator(_comma_separated)]
+Hosts = Annotated[Texts, AfterValidator(_checked_hosts)]
 
 
 class _Group(BaseSettings):
@@ -78,9 +86,31 @@ class ApiSettings(_Group):
 
 
 class LimitSettings(_Group):
+    rate_limit_per_minute: int = Field(
+        0, ge=0, description="Requests of one API key per minute; more are answered with 429. 0 is no limit."
+    )
     max_concurrent_backfills: int = Field(
         5, ge=1, description="Unfinished backfills of one project; one more is answered with 429."
     )
+
+
+class NetworkSettings(_Group):
+    allowed_private_hosts: Hosts = Field(
+        default_factory=list,
+        description="Hosts, addresses and networks (10.0.0.0/8) that destinations may be at though they are not on the "
+        "public internet, comma-separated. A name stands for everything below it too.",
+    )
+    http_destination_urls: Texts = Field(
+        default_factory=lambda: ["https://us.i.posthog.com/batch/", "https://eu.i.posthog.com/batch/"],
+        description="The URLs that an HTTP destination may have, comma-separated.",
+    )
+    resolve_timeout: Seconds = Field(
+        timedelta(seconds=3), description="How long looking up a destination's host may take, for a request waits."
+    )
+
+    @property
+    def resolve_timeout_seconds(self) -> float:
+        return self.resolve_timeout.total_seconds()
 
 
 class RunSettings(_Group):
@@ -104,6 +134,25 @@ class RunSettings(_Group):
     batch_bytes: int = Field(
         8 * 1024 * 1024, ge=64 * 1024, description="Size of one Arrow batch on its way from source to destination."
     )
+    schedule_jitter: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of the random delay that keeps exports of one interval from starting all at once: at most "
+        "15 minutes for hourly exports, 20 for daily, 30 for weekly ones. It moves no bounds; 0 switches it off.",
+    )
+
+
+class LogSettings(_Group):
+    """Lines that runs write for the people whose exports they are, not the process's own log."""
+
+    log_retention: Seconds = Field(timedelta(days=30), description="Older log lines of exports are deleted.")
+    log_flush_interval: Seconds = Field(
+        timedelta(seconds=1), description="How long a line may wait for others before they are stored together."
+    )
+    log_queue_size: int = Field(
+        10_000, ge=1, description="Lines that wait in one process at most; further ones are dropped and counted."
+    )
 
 
 class WorkerSettings(_Group):
@@ -118,12 +167,23 @@ class WorkerSettings(_Group):
         timedelta(seconds=10), description="How often due intervals are turned into runs, by any one worker."
     )
     catch_up_limit: int = Field(
-        1000, ge=1, description="Intervals of one export made up per pass after the service was down; the rest follow."
+        10_000,
+        ge=1,
+        description="The newest intervals of one export that are made up after the service was down: a year of hours, "
+        "a month of five minutes. Older ones are skipped, and the export's log says so.",
     )
 
 
 class Settings(
-    DatabaseSettings, RedisSettings, SecuritySettings, ApiSettings, LimitSettings, RunSettings, WorkerSettings
+    DatabaseSettings,
+    RedisSettings,
+    SecuritySettings,
+    ApiSettings,
+    LimitSettings,
+    NetworkSettings,
+    RunSettings,
+    LogSettings,
+    WorkerSettings,
 ):
     """All settings of one process. Frozen; made once, at the composition root."""
 

@@ -11,6 +11,7 @@ from app.settings import Settings
 RUNS_FINISHED = Counter("batch_exports_runs_finished_total", "Runs by how they ended.", ["status", "destination"])
 ROWS_EXPORTED = Counter("batch_exports_rows_exported_total", "Rows of completed runs.", ["destination"])
 BYTES_EXPORTED = Counter("batch_exports_bytes_exported_total", "Bytes written by completed runs.", ["destination"])
+LOG_LINES_DROPPED = Counter("batch_exports_log_lines_dropped_total", "Lines of exports' logs that could not be stored.")
 RUN_SECONDS = Histogram(
     "batch_exports_run_seconds",
     "From claim to the end of an attempt.",

@@ -48,7 +48,8 @@ FROM generate_series(1, :rows) AS n,
 INSERT INTO log_entries (export_id, run_id, timestamp, level, message)
 SELECT export_id, id, created_at, CASE WHEN status = 'Failed' THEN 'ERROR' ELSE 'INFO' END,
        'Finished successfully with ' || records_completed || ' records exported'
-FROM runs WHERE project_id = :project_id;
+FROM runs
+WHERE records_completed % 100 = 0 OR export_id <> (SELECT id FROM exports ORDER BY created_at DESC LIMIT 1);
 """
 
 
@@ -145,7 +146,10 @@ async def _fill(service: Service, rows: int) -> tuple[str, str, str]:
         )
         assert organization is not None
         _, key = await create_api_key(session, organization, ["*"], "benchmark")
-        query = "SELECT export_id, (array_agg(id))[1] FROM runs GROUP BY export_id ORDER BY count(*) DESC LIMIT 1"
+        query = (
+            "SELECT export_id, run_id FROM log_entries "
+            "WHERE export_id = (SELECT id FROM exports ORDER BY created_at DESC LIMIT 1) LIMIT 1"
+        )
         export_id, run_id = (await session.execute(text(query))).one()
     async with service.store() as store:
         for name in ("exports", *WATCHED):

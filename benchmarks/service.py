@@ -69,6 +69,7 @@ async def open_service() -> AsyncIterator[Service]:
                 database_url=SecretStr(stack.database_url),
                 redis_url=SecretStr(stack.redis_url),
                 encryption_keys=[SecretStr(stack.env["BATCH_EXPORTS_ENCRYPTION_KEYS"])],
+                allowed_private_hosts=["127.0.0.1"],
             )
             async with open_runtime(settings, application_name="benchmarks") as runtime:
                 async with runtime.sessions.begin() as session:

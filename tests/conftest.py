@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from app import network
 from app.crypto import new_key
 from app.db.migrate import upgrade
 from app.embedded import Stack, open_stack
@@ -56,6 +57,7 @@ def settings(stack: Stack, database_url: str) -> Settings:
         database_url=SecretStr(database_url),
         redis_url=SecretStr(stack.redis_url),
         encryption_keys=[SecretStr(new_key())],
+        allowed_private_hosts=["127.0.0.1", "localhost"],
         log_level="WARNING",
     )
 
@@ -119,3 +121,21 @@ async def api(app: FastAPI, tenant: Tenant) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the tenant's, at the tenant's project."""
     async with open_client(app, tenant) as client:
         yield client
+
+
+@pytest.fixture(autouse=True)
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[str, ...]]:
+    """What names resolve to in this process, instead of what the world says; a test may change it."""
+    table: dict[str, tuple[str, ...]] = {
+        "localhost": ("127.0.0.1",),
+        "db.example.com": ("93.184.216.34",),
+        "internal.example.com": ("10.1.2.3",),
+    }
+
+    async def resolve(host: str) -> tuple[str, ...]:
+        if host not in table:
+            raise OSError("no such name")
+        return table[host]
+
+    monkeypatch.setattr(network, "resolve_by_system", resolve)
+    return table

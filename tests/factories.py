@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.crypto import Cipher
-from app.models import Backfill, Export, Organization, Project
+from app.models import Backfill, Export, Integration, Organization, Project
 from app.tenants.service import create_organization, create_project
 
 
@@ -78,3 +78,28 @@ async def add_event(
         },
     )
     return uuid
+
+
+async def make_integration(
+    session: AsyncSession,
+    cipher: Cipher,
+    project_id: int,
+    kind: str = "s3-compatible",
+    *,
+    config: dict[str, Any] | None = None,
+    sensitive_config: dict[str, Any] | None = None,
+) -> Integration:
+    """Stored as given, or as a valid one of the kind ``s3-compatible``."""
+    integration = Integration(
+        project_id=project_id,
+        kind=kind,
+        config={"name": "Archive", "endpoint_url": "https://objects.test"} if config is None else config,
+        sensitive_config=cipher.seal(
+            {"aws_access_key_id": "the-access-key", "aws_secret_access_key": "the-secret-key"}
+            if sensitive_config is None
+            else sensitive_config
+        ),
+    )
+    session.add(integration)
+    await session.flush()
+    return integration

@@ -80,3 +80,19 @@ def test_a_url_that_is_none_is_refused_without_being_shown(url: str) -> None:
     with pytest.raises(SetupError, match="BATCH_EXPORTS_DATABASE_URL") as refused:
         create_engine(DatabaseSettings(_env_file=None, database_url=SecretStr(url)), application_name="test")
     assert "sesame" not in str(refused.value)
+
+
+async def test_an_event_store_of_its_own_is_asked_too(settings: Settings) -> None:
+    there = settings.model_copy(update={"event_store_url": settings.database_url})
+    await check_services(there)
+    port = free_port()
+    absent = settings.model_copy(update={"event_store_url": with_database(settings, port=port).database_url})
+    line = await reason(absent)
+    assert f"at 127.0.0.1:{port} does not answer (ConnectionRefusedError)" in line
+    assert "check BATCH_EXPORTS_EVENT_STORE_URL" in line
+    empty = settings.model_copy(update={"event_store_url": with_database(settings, database="postgres").database_url})
+    assert "run: batch-exports migrate" in await reason(empty)
+    wrong = settings.model_copy(update={"event_store_url": SecretStr("sesame")})
+    line = await reason(wrong)
+    assert "BATCH_EXPORTS_EVENT_STORE_URL is not a URL" in line
+    assert "sesame" not in line

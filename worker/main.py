@@ -19,6 +19,9 @@ from arq.worker import Worker, create_worker
 from redis.exceptions import RedisError
 
 from app.backfills.advance import Advancer
+from app.exports.due import DueWindows
+from app.logs.lines import Log
+from app.logs.writer import open_log_writer
 from app.pipeline.execute import Executor
 from app.queue import QUEUE_NAME, deserialize, open_redis, serialize
 from app.runtime import Runtime, check_services, open_runtime
@@ -67,12 +70,17 @@ class WorkerSettings:
 class WorkerProcess:
     """Everything one worker process does, from start to a clean stop."""
 
-    def __init__(self, runtime: Runtime, owner: str) -> None:
+    def __init__(self, runtime: Runtime, owner: str, logs: Log) -> None:
         self._settings = settings = runtime.settings
         advancer = Advancer(runtime.sessions, runtime.source, runtime.clock, settings.settle_delay)
-        ticker = Ticker(runtime.sessions, runtime.clock, settings.settle_delay, settings.catch_up_limit)
+        ticker = Ticker(
+            runtime.sessions,
+            runtime.clock,
+            DueWindows.of(settings),
+            settings.log_retention,
+        )
         self._advances = Advances(advancer, lambda: self._pool.ring())
-        self._pool = RunPool(Executor(runtime, owner), settings, self._advances.advance)
+        self._pool = RunPool(Executor(runtime, owner, logs), settings, self._advances.advance)
         self._works = Works(self._pool, ticker, self._advances)
         self._listening = False
 
@@ -162,5 +170,7 @@ async def serve(settings: Settings) -> None:
     async with open_runtime(settings, application_name="batch-exports worker") as runtime:
         await check_services(settings)
         log.info("worker started", owner=owner, slots=settings.worker_slots)
-        await WorkerProcess(runtime, owner).serve(stopping)
+        # Around the runs, so that what the last of them have to say is stored as well.
+        async with open_log_writer(runtime.sessions, runtime.clock, settings) as logs:
+            await WorkerProcess(runtime, owner, logs).serve(stopping)
     log.info("worker stopped", owner=owner)

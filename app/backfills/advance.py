@@ -53,10 +53,12 @@ class Advancer:
 
     async def _prepare(self, backfill: Backfill, export: Export) -> None:
         """The info step: how many rows there are, and where they begin. Counts outside any transaction."""
+        # Set already where the backfill continues a schedule: from the window on that has no run.
+        start = backfill.adjusted_start_at or backfill.start_at
         query = EventQuery(
             project_id=backfill.project_id,
             model=export.model,
-            start=backfill.start_at,
+            start=start,
             end=backfill.end_at or self.clock(),
             select_by="ingested_at" if backfill.select_by == SelectBy.INGESTED_AT else "timestamp",
             columns=("uuid",),
@@ -71,13 +73,13 @@ class Advancer:
             log.warning(
                 "rows of the backfill not counted", backfill_id=str(backfill.id), reason=str(error) or "time limit"
             )
-        adjusted = backfill.start_at
-        if backfill.start_at is not None and earliest is not None:
-            adjusted = max(backfill.start_at, schedule_of(export).align(earliest))
+        adjusted = start
+        if start is not None and earliest is not None:
+            adjusted = max(start, schedule_of(export).align(earliest))
         async with self.sessions.begin() as session:
             passes = BackfillPasses(session)
             if count == 0:
-                await passes.begin(backfill.id, BackfillStatus.COMPLETED, count, backfill.start_at, self.clock())
+                await passes.begin(backfill.id, BackfillStatus.COMPLETED, count, start, self.clock())
             else:
                 await passes.begin(backfill.id, BackfillStatus.RUNNING, count, adjusted, None)
 
@@ -91,8 +93,11 @@ class Advancer:
         window = next_window(backfill, schedule_of(export), now)
         if window is None:
             await passes.complete(backfill, now)
-            if backfill.end_at is None:
+            if backfill.end_at is None and export.paused:
+                # The schedule goes on where the backfill ends; what was missed in the pause is not made up by it.
                 export.paused = False
+                export.next_start = max(export.next_start, schedule_of(export).align(now))
+                export.last_updated_at = now
             return None
         backfill.next_start = window.end
         backfill.last_updated_at = now

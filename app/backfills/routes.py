@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import WithJsonSchema
 
 from app.backfills.schemas import (
     BackfillCancelled,
@@ -19,8 +18,8 @@ from app.exports.schemas import Paused
 from app.http.access import ReadAccess, WriteAccess
 from app.http.body import BodyRoute, Draft
 from app.http.errors import responses
-from app.http.paging import Cursor, CursorPage, cursor_links, page_cursor
-from app.http.paths import BackfillId, ExportId
+from app.http.paging import Cursor, CursorPage, cursor_links, lenient, page_cursor
+from app.http.paths import BackfillId, ExportId, RunId
 from app.http.unit import UnitOfWork
 
 router = APIRouter(
@@ -40,7 +39,7 @@ async def list_backfills(
     cursor: Annotated[Cursor | None, Depends(page_cursor)],
     ordering: Annotated[
         str | None,
-        WithJsonSchema({"type": "string", "enum": ORDERINGS, "default": DEFAULT_ORDERING}),
+        lenient({"type": "string", "enum": ORDERINGS}, DEFAULT_ORDERING),
         Query(description="What the list is ordered by; `-` is descending."),
     ] = None,
 ) -> CursorPage[BackfillRead]:
@@ -95,4 +94,13 @@ async def start_backfill(
     export_id: ExportId, unit: UnitOfWork, access: WriteAccess, body: Draft[BackfillWrite]
 ) -> BackfillStarted:
     backfill = await BackfillService(unit, access).start(export_id, body)
-    return BackfillStarted(backfill_id=workflow_id(backfill))
+    return BackfillStarted(backfill_id=workflow_id(export_id, backfill.start_at, backfill.end_at))
+
+
+retries = APIRouter(prefix="/batch_exports/{export_id}/runs/{run_id}", tags=["runs"], responses=responses())
+"""A retry of a run is a backfill of its window; under projects and environments."""
+
+
+@retries.post("/retry/", status_code=201, summary="Retry a run")
+async def retry_run(export_id: ExportId, run_id: RunId, unit: UnitOfWork, access: WriteAccess) -> BackfillStarted:
+    return BackfillStarted(backfill_id=await BackfillService(unit, access).retry(export_id, run_id))

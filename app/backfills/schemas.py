@@ -33,7 +33,7 @@ class BackfillCreated(BaseModel):
 
 
 class BackfillStarted(BaseModel):
-    """What the deprecated route answers: a text that names the range, not the backfill's id."""
+    """What retries and the deprecated route answer: a text that names the range, not the backfill's id."""
 
     backfill_id: str
 
@@ -90,10 +90,11 @@ class BackfillRead(BaseModel):
         )
 
 
-def workflow_id(backfill: Backfill) -> str:
-    start = backfill.start_at.isoformat() if backfill.start_at is not None else "START"
-    end = backfill.end_at.isoformat() if backfill.end_at is not None else "END"
-    return f"{backfill.export_id}-Backfill-{start}-{end}"
+def workflow_id(export_id: UUID, start: datetime | None, end: datetime | None) -> str:
+    """The contract's name of a backfill by its range (section 6.2)."""
+    first = start.isoformat() if start is not None else "START"
+    last = end.isoformat() if end is not None else "END"
+    return f"{export_id}-Backfill-{first}-{last}"
 
 
 def progress_of(backfill: Backfill, interval: Interval, finished: int, now: datetime) -> Progress | None:

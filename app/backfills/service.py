@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from app.backfills.dates import check_order, parse_bound
 from app.backfills.repository import BackfillRepository
-from app.backfills.schemas import BackfillRead, BackfillWrite, Unpause
+from app.backfills.schemas import BackfillRead, BackfillWrite, Unpause, workflow_id
 from app.db.pages import Place
 from app.errors import NotFound, TooManyConcurrentBackfills, ValidationFailed
 from app.exports.repository import ExportRepository
@@ -17,8 +17,12 @@ from app.exports.schedules import schedule_of
 from app.exports.service import ExportService
 from app.http.body import Draft
 from app.models import Backfill, Export, SelectBy
+from app.models.enums import UNFINISHED_BACKFILL
+from app.runs.claims import ClaimRepository
 from app.runs.repository import RunRepository
+from app.scheduling.intervals import Window
 from app.tenants.access import Access
+from app.tenants.flags import Flag
 from app.unit import Unit
 
 PAGE_SIZE = 50
@@ -46,6 +50,8 @@ class BackfillService:
         if export is None:
             raise NotFound("BatchExport not found.")
         fields = body.check()
+        if fields.start_at is None:
+            self._access.require(Flag.EARLIEST_BACKFILL, export.project_id)
         await self._check_limit(export.project_id)
         schedule = schedule_of(export)
         start, end = parse_bound(fields.start_at, schedule), parse_bound(fields.end_at, schedule)
@@ -55,22 +61,65 @@ class BackfillService:
         return await self._add(export, start, end, fields.select_by)
 
     async def unpause(self, export_id: UUID, body: Draft[Unpause]) -> None:
-        """And, if asked, export what was missed since the pause; nothing at all for what is not paused (4.7)."""
+        """And, if asked, export what was missed since the pause; nothing at all for what is not paused (4.7).
+
+        The backfill begins with the first window that has no run, and its last window ends where the schedule goes on.
+        Both select by ingestion time, so at the two seams no row is exported twice or not at all. Its shown bounds are
+        those of the pause, as clients expect.
+        """
         exports = ExportService(self._unit, self._access)
         export = await exports.get(export_id, lock=True)
         wanted = body.check().backfill
+        missed = export.next_start
         if exports.unpause(export) and wanted:
             # Created paused, it was never paused by anybody: then what it missed began with its creation.
-            start = export.last_paused_at or export.created_at
-            await self._add(export, start, export.last_updated_at, SelectBy.TIMESTAMP)
+            start, end = export.last_paused_at or export.created_at, export.last_updated_at
+            if export.end_at is not None and export.end_at < start:
+                # The schedule had come to its end before the pause, which only then made anything be missed.
+                missed = max(missed, schedule_of(export).align(start))
+            await self._add(export, min(start, end), end, SelectBy.INGESTED_AT, adjusted_start=missed)
 
-    async def _add(self, export: Export, start: datetime | None, end: datetime | None, select_by: SelectBy) -> Backfill:
+    async def retry(self, export_id: UUID, run_id: UUID) -> str:
+        """Export a run's window once more, by a new run that selects as the old one did; the name of its backfill.
+
+        There is no counting first: a retry always makes its run. While one is unfinished, asking again changes nothing.
+
+        :raises NotFound: for a run of another export or project, or of an export that is deleted.
+        """
+        # Locked, so that an export which is being deleted gets no run that nobody would cancel.
+        export = await ExportRepository(self._unit.session).get(self._access.project_ids, export_id, lock=True)
+        run = await RunRepository(self._unit.session).get(self._access.project_ids, export_id, run_id)
+        if export is None or run is None:
+            raise NotFound
+        runtime = self._unit.runtime
+        backfill_id = await self._backfills.add_retry(run, runtime.clock())
+        if backfill_id is not None:
+            made = await ClaimRepository(self._unit.session).add(
+                export,
+                [Window(run.data_interval_start, run.data_interval_end)],
+                runtime.settings.settle_delay,
+                backfill_id=backfill_id,
+                select_by=SelectBy(run.select_by),
+            )
+            self._unit.after_commit.extend(partial(runtime.queue.wake, new_id) for new_id in made)
+        return workflow_id(export_id, run.data_interval_start, run.data_interval_end)
+
+    async def _add(
+        self,
+        export: Export,
+        start: datetime | None,
+        end: datetime | None,
+        select_by: SelectBy,
+        *,
+        adjusted_start: datetime | None = None,
+    ) -> Backfill:
         now = self._unit.runtime.clock()
         backfill = Backfill(
             export_id=export.id,
             project_id=export.project_id,
             start_at=start,
             end_at=end,
+            adjusted_start_at=adjusted_start,
             select_by=select_by,
             created_at=now,
             last_updated_at=now,
@@ -93,7 +142,9 @@ class BackfillService:
 
     async def read(self, backfills: Sequence[Backfill]) -> list[BackfillRead]:
         """As the API shows them, with their progress."""
-        finished = await self._backfills.finished_runs([backfill.id for backfill in backfills])
+        # Only these show it; and a backfill that has ended may have had thousands of runs.
+        unfinished = [backfill.id for backfill in backfills if backfill.status in UNFINISHED_BACKFILL]
+        finished = await self._backfills.finished_runs(unfinished)
         exports = await ExportRepository(self._unit.session).by_ids({backfill.export_id for backfill in backfills})
         now = self._unit.runtime.clock()
         return [

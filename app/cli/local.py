@@ -78,6 +78,7 @@ async def open_local(
             redis_url=SecretStr(stack.redis_url),
             encryption_keys=[SecretStr(stack.env["BATCH_EXPORTS_ENCRYPTION_KEYS"])],
             event_store_url=None,
+            allowed_private_hosts=[LOOPBACK],
         )
         tenant = await _tenant(settings, stack.state)
         port = _port(stack.state, port)

@@ -1,6 +1,7 @@
 """What all verbs share: one JSON document or a few lines for people, and one line when something is wrong."""
 
 import asyncio
+import errno
 import json
 import signal
 import sys
@@ -47,12 +48,23 @@ def verb(function: Callable[P, T]) -> Callable[P, T]:
         except (SetupError, StoreUnavailable) as error:
             fail(str(error))
         except DATABASE_ERRORS as error:
+            if isinstance(error, OSError) and _of_a_file(error):
+                fail(f"{error.filename or 'Writing'}: {error.strerror or type(error).__name__}.")
             cause = getattr(error, "orig", None) or error
             fail(f"The database does not answer as it should ({type(cause).__name__}); check {ENV_PREFIX}DATABASE_URL.")
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
 
     return command
+
+
+FILE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EPIPE}
+"""What using an open file may end with, and connecting to a database never does."""
+
+
+def _of_a_file(error: OSError) -> bool:
+    """Whether it is about a file, rather than about a connection. Only opening a file names it."""
+    return error.filename is not None or error.errno in FILE_ERRORS
 
 
 def open_settings() -> Settings:

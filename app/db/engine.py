@@ -41,14 +41,15 @@ def create_sessions(engine: AsyncEngine) -> Sessions:
     return async_sessionmaker(engine, expire_on_commit=False)
 
 
-def parse_url(text: str) -> URL:
-    """:raises SetupError: when it is none, or names another driver; without the text, which may hold a password."""
+def parse_url(text: str, variable: str = "BATCH_EXPORTS_DATABASE_URL") -> URL:
+    """``variable`` is where it came from.
+
+    :raises SetupError: when it is none, or names another driver; without the text, which may hold a password.
+    """
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise SetupError(
-            "BATCH_EXPORTS_DATABASE_URL is not a URL; it should look like postgresql+asyncpg://user@host/db"
-        ) from None
+        raise SetupError(f"{variable} is not a URL; it should look like postgresql+asyncpg://user@host/db") from None
     if url.drivername != "postgresql+asyncpg":
-        raise SetupError(f"BATCH_EXPORTS_DATABASE_URL must start with postgresql+asyncpg://, not {url.drivername}://")
+        raise SetupError(f"{variable} must start with postgresql+asyncpg://, not {url.drivername}://")
     return url

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Union, get_args, get_origin
 
 from app.destinations.base import Destination
+from app.destinations.proposal import CONFIG_ATTR
 from app.errors import ValidationFailed
-
-CONFIG_ATTR = "destination__non_field_errors"
 
 TOLERATED = frozenset(
     {
@@ -47,7 +46,7 @@ def check_sent(destination: type[Destination], sent: Mapping[str, Any], *, parti
 
     :raises ValidationFailed: for the first check that fails.
     """
-    fields = destination.config_model.model_fields
+    fields = destination.config_model.by_key()
     unknown = sorted(key for key in sent if key not in fields and key not in TOLERATED)
     if unknown:
         names = ", ".join(f"'{key}'" for key in unknown)
@@ -57,16 +56,6 @@ def check_sent(destination: type[Destination], sent: Mapping[str, Any], *, parti
             if field.is_required() and key not in sent:
                 raise ValidationFailed(f"Configuration missing required field: '{key}'", attr=CONFIG_ATTR)
     return {key: _convert(value, fields[key].annotation) if key in fields else value for key, value in sent.items()}
-
-
-def settle(
-    destination: type[Destination], checked: Mapping[str, Any], stored: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """The document to store: ``checked`` merged over what is stored, held to the destination's own rules.
-
-    :raises ValidationFailed: for the first rule that is broken.
-    """
-    return destination.validate(merge_config(stored or {}, checked), stored)
 
 
 def merge_config(stored: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,6 +109,8 @@ def _fits(value: Any, option: Any) -> bool:
         return value is None
     if get_origin(option) is list:
         return isinstance(value, list) and all(_fits(item, get_args(option)[0]) for item in value)
+    if get_origin(option) is dict:
+        return isinstance(value, dict)
     if option is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return not isinstance(option, type) or isinstance(value, option)

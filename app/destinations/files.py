@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.destinations.base import refuse
+from app.destinations.base import DestinationConfig
+from app.destinations.proposal import refuse
 
 FORMAT_COMPRESSIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "Parquet": ("zstd", "lz4", "snappy", "gzip", "brotli"),
@@ -11,6 +12,25 @@ FORMAT_COMPRESSIONS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The contract's matrix (section 10.1). None is always allowed."""
 DEFAULT_FORMAT: Final = "JSONLines"
+
+
+class FilesConfig(DestinationConfig):
+    """What every destination's config has that stores files."""
+
+    compression: str | None = None
+    file_format: str = DEFAULT_FORMAT
+    max_file_size_mb: int | None = None
+    legacy_parquet_extension: bool = False
+
+
+def settle_files(config: dict[str, Any], stored: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The config as it is to be stored, held to all the rules below.
+
+    :raises ValidationFailed: for the first that is broken.
+    """
+    check_format(config)
+    check_file_size(config)
+    return settle_legacy_extension(config, stored)
 
 
 def check_format(config: Mapping[str, Any]) -> None:

@@ -44,11 +44,11 @@ def render_prefix(template: str, table: str, start: datetime | None, end: dateti
 def object_key(prefix: str, start: datetime | None, end: datetime, extension: str, number: int | None = None) -> str:
     """``<prefix>/<start>-<end>[-<number>].<extension>``; ``prefix`` is rendered already, ``extension`` has no dot."""
     numbered = "" if number is None else f"-{number}"
-    return _join(prefix, f"{_window(start, end)}{numbered}.{extension}")
+    return join(prefix, f"{_window(start, end)}{numbered}.{extension}")
 
 
 def manifest_key(prefix: str, start: datetime | None, end: datetime) -> str:
-    return _join(prefix, f"{_window(start, end)}_manifest.json")
+    return join(prefix, f"{_window(start, end)}_manifest.json")
 
 
 def _window(start: datetime | None, end: datetime) -> str:
@@ -59,7 +59,7 @@ def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat()
 
 
-def _join(prefix: str, name: str) -> str:
+def join(prefix: str, name: str) -> str:
     """No slash in front, and never two in a row: many tools cannot show the nameless folder between them."""
     folder = re.sub("/+", "/", prefix).strip("/")
     return f"{folder}/{name}" if folder else name

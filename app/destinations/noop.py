@@ -1,10 +1,10 @@
 """A destination that takes everything and keeps nothing: for trying out schedules and clients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from app.destinations.base import DestinationConfig, Target, Written
+from app.destinations.base import Destination, DestinationConfig, Target, Written
 from app.destinations.columns import FILE_COLUMNS
 from app.streams import Batches
 
@@ -13,19 +13,10 @@ class NoOpConfig(DestinationConfig):
     arg: str = ""
 
 
-class NoOp:
+class NoOp(Destination):
     name: ClassVar[str] = "NoOp"
     config_model: ClassVar[type[DestinationConfig]] = NoOpConfig
-    secrets: ClassVar[frozenset[str]] = frozenset()
-    formats: ClassVar[Sequence[str]] = ()
     columns: ClassVar[Sequence[str]] = FILE_COLUMNS
-
-    def __init__(self, config: NoOpConfig) -> None:
-        self.config = config
-
-    @classmethod
-    def validate(cls, config: dict[str, Any], stored: Mapping[str, Any] | None) -> dict[str, Any]:
-        return config
 
     async def write(self, batches: Batches, target: Target) -> Written:
         rows = 0

@@ -51,6 +51,10 @@ class Stack:
             "BATCH_EXPORTS_DATABASE_URL": self.database_url,
             "BATCH_EXPORTS_REDIS_URL": self.redis_url,
             "BATCH_EXPORTS_ENCRYPTION_KEYS": str(self.state.remember("encryption_keys", new_key)),
+            # The bucket of this stack, which is on the machine itself.
+            "BATCH_EXPORTS_ALLOWED_PRIVATE_HOSTS": "127.0.0.1,localhost",
+            # Jitter spreads the load of many exports; here somebody is waiting.
+            "BATCH_EXPORTS_SCHEDULE_JITTER": "0",
         }
 
     async def watch(self) -> None:

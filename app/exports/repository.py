@@ -7,14 +7,20 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 
 from app.db.repository import Repository
-from app.models import Backfill, BackfillStatus, Export
+from app.models import Backfill, BackfillStatus, Export, Integration
 from app.models.enums import UNFINISHED_BACKFILL
 
 
 class ExportRepository(Repository):
-    async def page(self, project_ids: Sequence[int], limit: int, offset: int) -> tuple[Sequence[Export], int]:
+    async def page(
+        self, project_ids: Sequence[int], limit: int, offset: int, hidden_types: Sequence[str] = ()
+    ) -> tuple[Sequence[Export], int]:
         """Newest first, and how many there are in all."""
-        visible = (Export.project_id.in_(project_ids), ~Export.deleted)
+        visible = (
+            Export.project_id.in_(project_ids),
+            ~Export.deleted,
+            Export.destination_type.not_in(hidden_types),
+        )
         count = (await self.session.scalars(select(func.count()).select_from(Export).where(*visible))).one()
         query = select(Export).where(*visible).order_by(Export.created_at.desc(), Export.id.desc())
         return (await self.session.scalars(query.limit(limit).offset(offset))).all(), count
@@ -25,6 +31,11 @@ class ExportRepository(Repository):
         if lock:
             # Not so strong a lock that runs and backfills, which refer to the row, could not be added meanwhile.
             query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
+        return (await self.session.scalars(query)).one_or_none()
+
+    async def integration(self, export_id: UUID) -> Integration | None:
+        """For a run, which has been claimed and whose project is known to be its own."""
+        query = select(Integration).join(Export, Export.integration_id == Integration.id).where(Export.id == export_id)
         return (await self.session.scalars(query)).one_or_none()
 
     async def by_ids(self, export_ids: Collection[UUID]) -> dict[UUID, Export]:

@@ -43,7 +43,7 @@ async def replace_export(
     return await ExportService(unit, access).replace(export_id, body)
 
 
-@router.patch("/{export_id}/", summary="Change an export")
+@router.patch("/{export_id}/", summary="Change an export", openapi_extra={"requestBody": {"required": False}})
 async def patch_export(
     export_id: ExportId, unit: UnitOfWork, access: WriteAccess, body: Draft[ExportPatch]
 ) -> ExportRead:

@@ -1,5 +1,6 @@
 """Rules across the fields of an export (the contract's sections 4.4 and 5.2). They hold once every field passed."""
 
+from app.destinations import DESTINATIONS
 from app.errors import ValidationFailed
 from app.exports.schemas import ExportWrite
 from app.models import Interval, Model
@@ -8,15 +9,28 @@ DAY_SECONDS = 86_400
 HOUR_SECONDS = 3_600
 
 
+HOGQL_ONLY = ("hogql_modifiers", "primary_key", "version_key")
+
+
+def check_destination(destination_type: str, model: str) -> None:
+    """:raises ValidationFailed: for a model that the type of destination does not take."""
+    models = DESTINATIONS[destination_type].models
+    if models is not None and model not in models:
+        raise ValidationFailed(f"{destination_type} batch exports only support the {' and '.join(models)} model")
+
+
 def check_fields(body: ExportWrite, model: str) -> None:
     """:raises ValidationFailed: for fields that the model does not have, or that this version does not apply."""
-    for field in ("hogql_query", "filters"):
-        if getattr(body, field) is None:
+    for field in ("hogql_query", "hogql_modifiers", "primary_key", "version_key", "filters"):
+        value = getattr(body, field)
+        if value is None:
             continue
-        if model != Model.EVENTS:
-            raise ValidationFailed(f"'{field}' is only supported for 'events' not '{model}' model", attr=field)
-        # Better refused than ignored: a run would export more than was asked for.
-        raise ValidationFailed(f"'{field}' is not supported by this version yet; leave it out", attr=field)
+        owner = Model.HOGQL if field in HOGQL_ONLY else Model.EVENTS
+        if model != owner:
+            raise ValidationFailed(f"'{field}' is only supported for '{owner}' not '{model}' model", attr=field)
+        if value != []:
+            # Better refused than ignored: a run would export more than was asked for.
+            raise ValidationFailed(f"'{field}' is not supported by this version yet; leave it out", attr=field)
 
 
 def interval_offset(body: ExportWrite, interval: Interval, stored: int | None, *, reset: bool) -> int | None:

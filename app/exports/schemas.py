@@ -1,27 +1,44 @@
 """Exports, as the API takes and shows them (the contract's sections 3.1 and 3.2)."""
 
-from datetime import UTC, datetime
-from functools import cache
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
-from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     JsonValue,
-    StringConstraints,
+    PrivateAttr,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
-from app.destinations import DESTINATIONS
-from app.exports.checks import Before, check_model, settle_config
+from app.destinations.proposal import Linked
+from app.exports import documents
+from app.exports.checks import (
+    check_columns,
+    check_filters,
+    check_interval,
+    check_model,
+    settle_destination,
+)
+from app.exports.facts import Facts
+from app.exports.fields import (
+    NAMES_SCHEMA,
+    DestinationType,
+    Document,
+    Flag,
+    IncrementalMode,
+    Moment,
+    Name,
+    Text,
+    Timezone,
+)
 from app.http.text import RequestModel, storable
 from app.http.validation import in_order
 from app.models import Export, Interval, Model
@@ -44,60 +61,13 @@ EXAMPLE: dict[str, JsonValue] = {
     },
 }
 
-
-def _choice(choices: Any) -> BeforeValidator:
-    def check(value: Any) -> Any:
-        if value is not None and not (isinstance(value, str) and value in choices()):
-            raise PydanticCustomError("invalid_choice", "Not a valid choice.")
-        return value
-
-    return BeforeValidator(check)
-
-
-@cache
-def _timezones() -> frozenset[str]:
-    return frozenset(available_timezones() - {"localtime", "posixrules", "Factory"})
-
-
-def _filled(value: str) -> str:
-    if not value:
-        raise PydanticCustomError("blank", "Blank.")
-    return value
-
-
-def _text_only(value: Any) -> Any:
-    # Pydantic would read numbers as seconds since 1970, and "123" too.
-    if value is not None and not (isinstance(value, str) and "-" in value[1:]):
-        raise PydanticCustomError("datetime_type", "Not a datetime.")
-    return value
-
-
-def _in_utc(value: datetime) -> datetime:
-    """Without a zone a moment is UTC (section 1.1)."""
-    try:
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    except OverflowError:
-        raise PydanticCustomError("datetime_type", "Not a datetime.") from None
-
-
-Name = Annotated[
-    str,
-    BeforeValidator(storable),
-    StringConstraints(strip_whitespace=True),
-    AfterValidator(_filled),
-    Field(json_schema_extra={"pattern": r"\S"}),
-]
-Text = Annotated[str, BeforeValidator(storable)]
-Flag = Annotated[bool, Field(strict=True)]
+INTEGRATION_KEYS = ("integration", "integration_id")
 Whole = Annotated[int, Field(strict=True)]
-Moment = Annotated[datetime, BeforeValidator(_text_only), AfterValidator(_in_utc)]
-DestinationType = Annotated[str, _choice(lambda: DESTINATIONS), Field(json_schema_extra={"enum": [*DESTINATIONS]})]
-Timezone = Annotated[str, _choice(_timezones)]
 
 
 class DestinationWrite(RequestModel):
     type: DestinationType
-    config: Annotated[dict[str, Any], AfterValidator(storable)]
+    config: Document
     integration: Any = Field(None, json_schema_extra={"type": ["integer", "null"]})
     integration_id: Any = Field(
         None, json_schema_extra={"type": ["integer", "null"]}, description="The same as `integration`."
@@ -105,32 +75,50 @@ class DestinationWrite(RequestModel):
 
     partial: ClassVar[bool] = False
     """Required keys of the config may be left out, for they are stored."""
+    overlaid: ClassVar[bool] = False
+    """They may, because what is stored is laid under what was sent: for connection tests."""
+
+    _linked: Linked | None = PrivateAttr(None)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(documents.patched() if cls.partial or cls.overlaid else documents.written())
 
     @field_validator("integration", "integration_id")
     @classmethod
-    def _no_integration(cls, value: Any) -> Any:
-        if value is None:
-            return None
-        if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, str) and value.isdigit())):
-            raise PydanticCustomError(
-                "incorrect_type", f"Incorrect type. Expected pk value, received {type(value).__name__}."
-            )
-        raise PydanticCustomError("does_not_exist", f'Invalid pk "{value}" - object does not exist.')
+    def _number(cls, value: Any) -> int | None:
+        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+            return value
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+            return int(value)
+        raise PydanticCustomError(
+            "incorrect_type", f"Incorrect type. Expected pk value, received {type(value).__name__}."
+        )
 
-    @model_validator(mode="after")
-    def _settle(self, info: ValidationInfo) -> Self:
-        """The config becomes the one to store."""
-        before: Before | None = info.context
-        with in_order():
-            self.config = settle_config(self.type, self.config, before, partial=self.partial)
-        return self
+    @property
+    def linked(self) -> Linked | None:
+        """The integration that the export will have, once the body has been checked."""
+        return self._linked
+
+    def settle(self, facts: Facts, project_id: int) -> None:
+        """Type and config become those to store, and the integration is known."""
+        settled = settle_destination(
+            self.type,
+            self.config,
+            next(((key, getattr(self, key)) for key in INTEGRATION_KEYS if key in self.model_fields_set), None),
+            facts,
+            project_id,
+            partial=self.partial,
+            overlaid=self.overlaid,
+        )
+        self.type, self.config, self._linked = settled.type, settled.config, settled.integration
 
 
 class DestinationPatch(DestinationWrite):
     """A missing type is unchanged, a missing config changes nothing (section 4.2)."""
 
     type: DestinationType = Field(default_factory=str)
-    config: Annotated[dict[str, Any], AfterValidator(storable)] = Field(default_factory=dict)
+    config: Document = Field(default_factory=dict)
 
     partial: ClassVar[bool] = True
 
@@ -140,6 +128,11 @@ class ExportWrite(RequestModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
+    # First, and never wrong itself: the checks of the others want to know whose flags and integrations count.
+    team_id: Any = Field(
+        None,
+        description="The project of a new export, where the path names an organization; ignored elsewhere.",
+    )
     name: Name
     model: Model | None = Field(Model.EVENTS, description="Cannot be changed later. Null means events.")
     destination: DestinationWrite
@@ -149,22 +142,53 @@ class ExportWrite(RequestModel):
     start_at: Moment | None = Field(None, description="No scheduled run before it.")
     end_at: Moment | None = Field(None, description="No scheduled run after it.")
     hogql_query: Text | None = None
-    filters: Annotated[Any, AfterValidator(storable)] = None
+    hogql_modifiers: Document | None = None
+    primary_key: Annotated[Any, AfterValidator(storable)] = Field(None, json_schema_extra=NAMES_SCHEMA)
+    version_key: Annotated[Any, AfterValidator(storable)] = Field(None, json_schema_extra=NAMES_SCHEMA)
+    incremental_mode: IncrementalMode | None = Field("APPEND", description="Null means APPEND.")
+    filters: Annotated[Any, AfterValidator(storable)] = Field(
+        None, json_schema_extra={"type": ["array", "null"], "items": {"type": "object"}}
+    )
     timezone: Timezone | None = Field("UTC", description="Of daily and weekly windows.")
     offset_day: Annotated[Whole, Field(ge=0, le=6)] | None = Field(None, description="Weekly: 0 is Sunday.")
     offset_hour: Annotated[Whole, Field(ge=0, le=23)] | None = Field(None, description="Daily and weekly.")
-    team_id: Any = Field(
-        None,
-        json_schema_extra={"type": ["integer", "null"]},
-        description="The project of a new export, where the path names an organization; ignored elsewhere.",
-    )
 
     @field_validator("model")
     @classmethod
-    def _same_model(cls, value: Model | None, info: ValidationInfo) -> Model:
-        before: Before | None = info.context
+    def _check_model(cls, value: Model | None, info: ValidationInfo) -> Model:
         with in_order():
-            return check_model(value or Model.EVENTS, before)
+            return check_model(value or Model.EVENTS, *_facts(info))
+
+    @field_validator("destination")
+    @classmethod
+    def _settle_destination(cls, value: DestinationWrite, info: ValidationInfo) -> DestinationWrite:
+        with in_order():
+            value.settle(*_facts(info))
+        return value
+
+    @field_validator("interval")
+    @classmethod
+    def _check_interval(cls, value: Interval, info: ValidationInfo) -> Interval:
+        return check_interval(value, *_facts(info))
+
+    @field_validator("primary_key", "version_key")
+    @classmethod
+    def _check_columns(cls, value: Any, info: ValidationInfo) -> list[str] | None:
+        with in_order():
+            return check_columns(value, str(info.field_name))
+
+    @field_validator("filters")
+    @classmethod
+    def _check_filters(cls, value: Any) -> list[Any] | None:
+        with in_order():
+            return check_filters(value)
+
+
+def _facts(info: ValidationInfo) -> tuple[Facts, int]:
+    """What is known besides the body, and the project that counts."""
+    facts = info.context
+    assert isinstance(facts, Facts)
+    return facts, facts.project(info.data.get("team_id"))
 
 
 class ExportPatch(ExportWrite):
@@ -183,6 +207,10 @@ class DestinationRead(BaseModel):
     type: str
     config: dict[str, Any] = Field(description="Without secrets.")
     integration: int | None
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(documents.shown())
 
 
 class ExportRead(BaseModel):

@@ -1,15 +1,16 @@
 """Creating, changing, pausing and deleting exports (the contract's section 4). The schedule is part of the row."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from app.destinations import DESTINATIONS
 from app.destinations.config import drop_secrets
 from app.errors import NotFound
-from app.exports.checks import Before
+from app.exports.due import DueWindows
+from app.exports.facts import Before, Facts
 from app.exports.repository import ExportRepository
-from app.exports.rules import check_fields, interval_offset
+from app.exports.rules import check_destination, check_fields, interval_offset
 from app.exports.schedules import schedule_of
 from app.exports.schemas import ExportPatch, ExportRead, ExportWrite
 from app.http.body import Draft
@@ -19,12 +20,15 @@ from app.runs.schemas import RunRead
 from app.tenants.access import Access
 from app.unit import Unit
 
-COPIED = ("name", "start_at", "end_at", "last_paused_at")
+Fields = TypeVar("Fields", bound=ExportWrite)
+
+COPIED = ("name", "start_at", "end_at", "last_paused_at", "filters")
 """Fields that a write sets as they are."""
 
 
 class ExportService:
     def __init__(self, unit: Unit, access: Access) -> None:
+        self._facts = Facts(unit, access)
         self._session = unit.session
         self._runtime = unit.runtime
         self._access = access
@@ -32,8 +36,9 @@ class ExportService:
 
     async def create(self, body: Draft[ExportWrite]) -> ExportRead:
         """:raises ValidationFailed: for a broken rule of the config, the destination or the fields."""
-        fields = body.check()
+        fields = await self._facts.check(body)
         model = fields.model or Model.EVENTS
+        check_destination(fields.destination.type, model)
         check_fields(fields, model)
         now = self._runtime.clock()
         export = Export(
@@ -42,6 +47,7 @@ class ExportService:
             model=model,
             destination_type=fields.destination.type,
             destination_config=self._runtime.cipher.seal(fields.destination.config),
+            integration_id=fields.destination.linked.id if fields.destination.linked is not None else None,
             interval=fields.interval,
             timezone=fields.timezone or "UTC",
             interval_offset=interval_offset(fields, fields.interval, None, reset=True),
@@ -49,7 +55,8 @@ class ExportService:
             end_at=fields.end_at,
             paused=fields.paused,
             last_paused_at=fields.last_paused_at,
-            incremental_mode="APPEND",
+            incremental_mode=fields.incremental_mode or "APPEND",
+            filters=fields.filters,
             last_modified_by=self._access.key_id,
             created_at=now,
             last_updated_at=now,
@@ -61,7 +68,8 @@ class ExportService:
         return self._read(export, [])
 
     async def page(self, limit: int, offset: int) -> tuple[list[ExportRead], int]:
-        exports, count = await self._exports.page(self._access.project_ids, limit, offset)
+        hidden = [name for name, destination in DESTINATIONS.items() if destination.hidden]
+        exports, count = await self._exports.page(self._access.project_ids, limit, offset, hidden)
         return await self.read(exports), count
 
     async def get(self, export_id: UUID, *, lock: bool = False) -> Export:
@@ -82,7 +90,7 @@ class ExportService:
         """Pausing what is paused changes nothing (section 4.6)."""
         export = await self.get(export_id, lock=True)
         if not export.paused:
-            export.paused = True
+            await self._stop(export)
             export.last_paused_at = export.last_updated_at = self._runtime.clock()
 
     def unpause(self, export: Export) -> bool:
@@ -109,24 +117,36 @@ class ExportService:
             runs[run.export_id].append(RunRead.of(run))
         return [self._read(export, runs[export.id]) for export in exports]
 
-    async def _update(
-        self, export_id: UUID, body: Draft[ExportWrite] | Draft[ExportPatch], *, reset_offsets: bool
-    ) -> ExportRead:
-        export = await self.get(export_id, lock=True)
+    def before(self, export: Export) -> Before:
+        """What an update of the export, or a test of its connection, starts from."""
         stored = self._runtime.cipher.open(export.destination_config)
-        fields = body.check(Before(export.model, export.destination_type, stored))
+        return Before(export.project_id, export.model, export.destination_type, stored, export.integration_id)
+
+    async def _update(self, export_id: UUID, body: Draft[Fields], *, reset_offsets: bool) -> ExportRead:
+        # Once before the row is locked: what the checks ask for, names of hosts above all, is looked up meanwhile.
+        await self._facts.check(body, self.before(await self.get(export_id)))
+        export = await self.get(export_id, lock=True)
+        fields = await self._facts.check(body, self.before(export))
         check_fields(fields, export.model)
         self._update_schedule(export, fields, reset=reset_offsets)
         sent = fields.model_fields_set
+        if "end_at" in sent and export.end_at is not None and export.end_at <= self._runtime.clock():
+            # It had ended: what went by since is no more made up than a pause is.
+            self._skip_to_now(export)
         for field in COPIED:
             if field in sent:
                 setattr(export, field, getattr(fields, field))
         if "destination" in sent:
+            linked = fields.destination.linked
             export.destination_config = self._runtime.cipher.seal(fields.destination.config)
+            export.integration_id = linked.id if linked is not None else None
+        if "incremental_mode" in sent:
+            export.incremental_mode = fields.incremental_mode or "APPEND"
         if "paused" in sent:
             if export.paused and not fields.paused:
                 self._resume(export)
-            export.paused = fields.paused
+            elif fields.paused and not export.paused:
+                await self._stop(export)
         export.last_updated_at = self._runtime.clock()
         export.last_modified_by = self._access.key_id
         await self._session.flush()
@@ -146,8 +166,16 @@ class ExportService:
             # old schedule and in one of the new, but none is left out.
             export.next_start = after.align(export.next_start)
 
+    async def _stop(self, export: Export) -> None:
+        # Windows that closed before this moment are not the pause's, though no tick has come to them yet.
+        await DueWindows.of(self._runtime.settings).make_all(self._session, export, self._runtime.clock())
+        export.paused = True
+
     def _resume(self, export: Export) -> None:
         export.paused = False
+        self._skip_to_now(export)
+
+    def _skip_to_now(self, export: Export) -> None:
         export.next_start = max(export.next_start, schedule_of(export).align(self._runtime.clock()))
 
     def _read(self, export: Export, runs: list[RunRead]) -> ExportRead:

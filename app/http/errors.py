@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from app.db.engine import DATABASE_ERRORS
-from app.errors import ApiError, BodyTooLarge, MalformedRequest, MethodNotAllowed, NotFound, Unavailable
+from app.errors import ApiError, BodyTooLarge, MalformedRequest, MethodNotAllowed, NotFound, RateLimited, Unavailable
 from app.http.validation import first_error
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ DESCRIPTIONS = {
     403: "The key may not do this, or not here.",
     404: "There is no such thing among what the key may see.",
     413: "The body is too large.",
-    429: "Too many of these at once.",
+    429: "Too many requests of this key, or too many of these at once.",
     503: "The database does not answer just now.",
 }
 
@@ -46,7 +46,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Error answers of a route, for its documentation."""
     documented: dict[int | str, dict[str, Any]] = {
         status: {"model": ErrorBody, "description": DESCRIPTIONS[status]}
-        for status in sorted({400, 401, 403, 404, 503, *statuses})
+        for status in sorted({400, 401, 403, 404, 429, 503, *statuses})
     }
     return {**documented, "default": {"model": ErrorBody, "description": "Any other error."}}
 
@@ -63,6 +63,8 @@ def install_error_handlers(app: FastAPI) -> None:
 def _answer(error: ApiError, headers: Mapping[str, str] | None = None) -> JSONResponse:
     if error.status == 401:
         headers = {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, RateLimited):
+        headers = {"Retry-After": str(error.retry_after)}
     # What is repeated from the request may hold half a character, which has no bytes.
     body = {**error.body(), "detail": error.detail.encode("utf-8", "replace").decode()}
     return JSONResponse(body, status_code=error.status, headers=headers)

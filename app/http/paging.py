@@ -11,7 +11,7 @@ from uuid import UUID
 from fastapi import Query, Request
 from pydantic import BaseModel, WithJsonSchema
 
-from app.errors import NotFound
+from app.errors import NotFound, ValidationFailed
 
 T = TypeVar("T")
 
@@ -50,18 +50,41 @@ def _number(text: str | None, default: int, least: int, most: int) -> int:
     return min(number, most) if number >= least else default
 
 
+def lenient(documented: dict[str, Any], default: Any) -> WithJsonSchema:
+    """How a parameter is documented whose odd values are read as its default: clients are used to that."""
+    return WithJsonSchema({"anyOf": [documented, {"type": "string"}], "default": default})
+
+
 def page_slice(
     limit: Annotated[
         str | None,
-        WithJsonSchema({"type": "integer", "minimum": 1, "default": DEFAULT_LIMIT}),
+        lenient({"type": "integer", "minimum": 1}, DEFAULT_LIMIT),
         Query(description="Rows."),
     ] = None,
     offset: Annotated[
-        str | None, WithJsonSchema({"type": "integer", "minimum": 0, "default": 0}), Query(description="Rows before.")
+        str | None, lenient({"type": "integer", "minimum": 0}, 0), Query(description="Rows before.")
     ] = None,
 ) -> Slice:
     """Odd values fall back to the defaults, as clients of this API are used to."""
     return Slice(_number(limit, DEFAULT_LIMIT, 1, MAX_LIMIT), _number(offset, 0, 0, MAX_OFFSET))
+
+
+def strict_limit(text: str | None, default: int, most: int) -> int:
+    """``limit``, where what is out of bounds is refused rather than replaced; blank means not given.
+
+    :raises ValidationFailed: for less than 1, more than ``most``, or no number.
+    """
+    if not text:
+        return default
+    sign, digits = (text[0], text[1:]) if text[0] in "+-" else ("", text)
+    if not (digits.isascii() and digits.isdigit()):
+        raise ValidationFailed("A valid integer is required.", attr="limit")
+    if sign == "-" or not digits.strip("0"):
+        raise ValidationFailed("Ensure this value is greater than or equal to 1.", code="min_value", attr="limit")
+    limit = _number(digits, default, 1, most + 1)
+    if limit > most:
+        raise ValidationFailed(f"Ensure this value is less than or equal to {most}.", code="max_value", attr="limit")
+    return limit
 
 
 def offset_links(request: Request, where: Slice, count: int) -> dict[str, str | None]:

@@ -6,16 +6,11 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.runtime import Runtime
+from app.http.throttle import get_runtime, throttle
 from app.unit import Unit
 
 
-def get_runtime(request: Request) -> Runtime:
-    runtime: Runtime = request.app.state.runtime
-    return runtime
-
-
-async def _unit(request: Request) -> AsyncIterator[Unit]:
+async def _unit(request: Request, _: Annotated[None, Depends(throttle)]) -> AsyncIterator[Unit]:
     runtime = get_runtime(request)
     # A connection is ours first, in bounded time: a database that hangs would keep the pool's check waiting for ever.
     limit = 2 * runtime.settings.database_connect_timeout.total_seconds()

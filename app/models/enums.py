@@ -7,6 +7,7 @@ class Model(StrEnum):
     EVENTS = "events"
     PERSONS = "persons"
     SESSIONS = "sessions"
+    HOGQL = "hogql"
 
 
 class Interval(StrEnum):

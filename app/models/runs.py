@@ -33,6 +33,9 @@ class Run(Timestamped, Base):
         ),
         Index("ix_runs_export_id_created_at", "export_id", "created_at", "id"),
         Index("ix_runs_export_id_data_interval_start", "export_id", "data_interval_start", "id"),
+        Index("ix_runs_export_id_status_created_at", "export_id", "status", "created_at", "id"),
+        # Whether a backfill is busy, without a look at each of the thousands of runs it may have had.
+        Index("ix_runs_backfill_unfinished", "backfill_id", postgresql_where=text("status IN ('Starting', 'Running')")),
         # What workers pull from: unfinished runs, in the order they become ready.
         Index("ix_runs_unfinished", "not_before", "id", postgresql_where=text("status IN ('Starting', 'Running')")),
     )

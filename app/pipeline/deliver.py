@@ -4,11 +4,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 from app import destinations
+from app.db.engine import DATABASE_ERRORS
 from app.destinations.base import Destination, Target, Written
-from app.errors import Misconfigured, SetupError, Unsupported
+from app.destinations.proposal import Linked
+from app.errors import Misconfigured, SetupError, Transient, Unsupported
+from app.exports.facts import open_linked
+from app.exports.repository import ExportRepository
 from app.formats import FORMATS
 from app.formats.base import Format, encode_files
 from app.models import Model, SelectBy
+from app.network import Network
 from app.runs.claims import Claim
 from app.runtime import Runtime
 from app.sources.base import EventQuery
@@ -27,7 +32,7 @@ async def deliver(runtime: Runtime, claim: Claim, fence: Callable[[], Awaitable[
     :raises app.errors.RunError: whatever goes wrong, in the run's terms.
     :raises app.errors.LeaseLost: by way of ``fence``, when the run is no longer this attempt's.
     """
-    destination = _open_destination(runtime, claim)
+    destination = await _open_destination(runtime, claim)
     query = EventQuery(
         project_id=claim.project_id,
         model=claim.model,
@@ -52,22 +57,34 @@ async def deliver(runtime: Runtime, claim: Claim, fence: Callable[[], Awaitable[
     return await destination.write(batches, target)
 
 
-def _open_destination(runtime: Runtime, claim: Claim) -> Destination:
+async def _open_destination(runtime: Runtime, claim: Claim) -> Destination:
     if claim.model != Model.EVENTS:
         raise Unsupported(f"this version exports the events model only, not {claim.model}")
-    if claim.destination_type not in destinations.DESTINATIONS:
-        raise Unsupported(f"this version cannot deliver to {claim.destination_type}")
+    kind = destinations.DESTINATIONS.get(claim.destination_type)
+    if kind is None or not kind.delivers:
+        raise Unsupported(f"this version cannot deliver to {claim.destination_type} yet")
     try:
         document = runtime.cipher.open(claim.destination_config)
+        integration = await _integration(runtime, claim) if kind.takes is not None else None
     except SetupError as error:
         raise Misconfigured(str(error)) from None
     try:
-        return destinations.build(claim.destination_type, document)
+        return destinations.build(claim.destination_type, document, Network.of(runtime.settings), integration)
     except ValueError:
         # Written by another version, which knew other rules. What is wrong with it is not told: it holds secrets.
         raise Misconfigured(
             f"the stored config of this {claim.destination_type} export is not valid in this version; save it anew"
         ) from None
+
+
+async def _integration(runtime: Runtime, claim: Claim) -> Linked | None:
+    """:raises Transient: while the database is away."""
+    try:
+        async with runtime.sessions() as session:
+            found = await ExportRepository(session).integration(claim.export_id)
+    except DATABASE_ERRORS as error:
+        raise Transient(f"the service's own database does not answer ({type(error).__name__})") from None
+    return open_linked(found, runtime.cipher) if found is not None else None
 
 
 def _batch_bytes(runtime: Runtime, destination: Destination) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -12,12 +12,15 @@ import structlog
 from app.db.engine import DATABASE_ERRORS
 from app.destinations.base import Written
 from app.errors import Defect, LeaseLost, RunError
+from app.logs import lines
+from app.logs.lines import Level, Line, Log, NoLog
 from app.models import RunStatus
 from app.pipeline.deliver import deliver
 from app.pipeline.lease import Lease
 from app.pipeline.retry import RetryPolicy
 from app.runs.claims import Claim, ClaimRepository
 from app.runtime import Runtime
+from app.scheduling.intervals import Window
 from app.telemetry import BYTES_EXPORTED, ROWS_EXPORTED, RUN_SECONDS, RUNS_FINISHED
 
 SHUTDOWN_LIMIT = 5.0
@@ -36,6 +39,8 @@ class Executor:
 
     runtime: Runtime
     owner: str
+    logs: Log = field(default_factory=NoLog)
+    """For those whose exports these are; the process's own log is another."""
 
     async def claim(self) -> Claim | None:
         """The run that has been ready longest, or None."""
@@ -49,6 +54,7 @@ class Executor:
         ):
             started = time.monotonic()
             log.info("run started", start=_iso(claim.start), end=_iso(claim.end), attempt=claim.attempt + 1)
+            self._tell(claim, Level.INFO, lines.started(_window(claim), claim.attempt + 1))
             try:
                 outcome = await self._lease(claim).hold(lambda: self._attempt(claim))
                 await _to_its_end(self._record(claim, outcome))
@@ -89,6 +95,7 @@ class Executor:
                 claim, lambda claims: claims.complete(claim, outcome.rows, outcome.bytes), RunStatus.COMPLETED
             ):
                 log.info("run completed", rows=outcome.rows, bytes=outcome.bytes)
+                self._tell(claim, Level.INFO, lines.completed(_window(claim), outcome.rows))
                 RUNS_FINISHED.labels(RunStatus.COMPLETED, claim.destination_type).inc()
                 ROWS_EXPORTED.labels(claim.destination_type).inc(outcome.rows)
                 BYTES_EXPORTED.labels(claim.destination_type).inc(outcome.bytes)
@@ -99,11 +106,13 @@ class Executor:
         if isinstance(verdict, RunStatus):
             if await self._write(claim, lambda claims: claims.fail(claim, verdict, outcome), verdict):
                 log.error("run failed", error=str(outcome), status=verdict)
+                self._tell(claim, Level.ERROR, lines.ended(_window(claim), claim.attempt + 1, outcome))
                 RUNS_FINISHED.labels(verdict, claim.destination_type).inc()
         elif await self._write(
             claim, lambda claims: claims.retry_later(claim, outcome, verdict), RunStatus.RUNNING, failed=1
         ):
             log.warning("attempt failed, will be tried again", error=str(outcome), wait=verdict.total_seconds())
+            self._tell(claim, Level.WARNING, lines.will_retry(_window(claim), claim.attempt + 1, outcome, verdict))
 
     async def _write(
         self, claim: Claim, write: Callable[[ClaimRepository], Awaitable[bool]], status: RunStatus, failed: int = 0
@@ -135,6 +144,9 @@ class Executor:
                     log.warning("outcome not recorded: the run was cancelled, or is another worker's by now")
                 return recorded
 
+    def _tell(self, claim: Claim, level: Level, message: str) -> None:
+        self.logs.write(Line(claim.export_id, claim.run_id, level, message))
+
     def _lease(self, claim: Claim) -> Lease:
         settings = self.runtime.settings
 
@@ -155,6 +167,10 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         raise
+
+
+def _window(claim: Claim) -> Window:
+    return Window(claim.start, claim.end)
 
 
 def _iso(moment: object) -> str | None:

@@ -4,7 +4,7 @@ The database's clock alone decides. An epoch is raised by every claim and never 
 partitioned or thought dead finds that none of its writes match a row any more.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -23,6 +23,11 @@ from app.scheduling.intervals import Window
 
 NOW = func.clock_timestamp()
 Moment = DateTime(timezone=True)
+
+
+def no_jitter(end: datetime) -> timedelta:
+    """Runs begin as soon as their window has settled."""
+    return timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +158,10 @@ class ClaimRepository(Repository):
         *,
         backfill_id: UUID | None = None,
         select_by: SelectBy = SelectBy.INGESTED_AT,
+        jitter: Callable[[datetime], timedelta] = no_jitter,
     ) -> Sequence[UUID]:
-        """Make one run per window, where there is none yet; the new ones' ids. Each waits ``settle`` past its end.
+        """Make one run per window, where there is none yet; the new ones' ids. Each waits past its end for ``settle``,
+        and for what ``jitter`` says of that end.
 
         Runs of a backfill queue up behind what is ready now: old windows must not keep the schedule's own runs waiting
         until the last of them is done.
@@ -168,11 +175,17 @@ class ClaimRepository(Repository):
                 cast([uuid4() for _ in made], ARRAY(Uuid)),
                 cast([one.start for one in made], ARRAY(Moment)),
                 cast([one.end for one in made], ARRAY(Moment)),
+                cast([one.end + settle + jitter(one.end) for one in made], ARRAY(Moment)),
             )
-            .table_valued(column("id", Uuid), column("start", Moment), column("end", Moment), name="made")
+            .table_valued(
+                column("id", Uuid),
+                column("start", Moment),
+                column("end", Moment),
+                column("settled", Moment),
+                name="made",
+            )
             .render_derived()
         )
-        settled = window.c.end + literal(settle)
         values = {
             Run.id: window.c.id,
             Run.export_id: literal(export.id),
@@ -184,7 +197,7 @@ class ClaimRepository(Repository):
             Run.status: literal(RunStatus.STARTING.value),
             Run.attempt: literal(0),
             Run.epoch: literal(0),
-            Run.not_before: settled if backfill_id is None else func.greatest(settled, NOW),
+            Run.not_before: window.c.settled if backfill_id is None else func.greatest(window.c.settled, NOW),
         }
         statement = insert(Run).from_select(list(values), select(*values.values()))
         return (await self.session.scalars(statement.on_conflict_do_nothing().returning(Run.id))).all()

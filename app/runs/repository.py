@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, func, select, true, update
+from sqlalchemy import ColumnElement, select, true, update
 from sqlalchemy.orm import aliased
 
-from app.db.pages import EARLIEST, Order, Place
+from app.db.pages import Order, Place
 from app.db.repository import Repository
+from app.logs.lines import CANCELLED, Level, Line
+from app.logs.repository import LogRepository
 from app.models import Export, Run, RunStatus
 from app.models.enums import UNFINISHED_RUN
 
@@ -40,15 +42,16 @@ class RunRepository(Repository):
         place: Place | None,
         size: int,
     ) -> tuple[Sequence[Run], bool]:
-        """Runs of one export; ``order_by`` is ``created_at`` or ``data_interval_start``."""
+        """Runs of one export. ``order_by`` is ``created_at`` or ``data_interval_start``; runs that have none of the
+        latter are left out then."""
         query = select(Run).where(Run.export_id == export_id, Run.project_id.in_(project_ids))
         if wanted.statuses:
             query = query.where(Run.status.in_(wanted.statuses))
         query = query.where(*_within(wanted))
-        column: SQLColumnExpression[datetime] = (
-            Run.created_at if order_by == "created_at" else func.coalesce(Run.data_interval_start, EARLIEST)
-        )
-        return await Order(column, Run.id, descending).page(self.session, query, place, size)
+        if order_by == "created_at":
+            return await Order(Run.created_at, Run.id, descending).page(self.session, query, place, size)
+        query = query.where(Run.data_interval_start.is_not(None))
+        return await Order(Run.data_interval_start, Run.id, descending).page(self.session, query, place, size)
 
     async def get(self, project_ids: Sequence[int], export_id: UUID, run_id: UUID) -> Run | None:
         query = select(Run).where(Run.id == run_id, Run.export_id == export_id, Run.project_id.in_(project_ids))
@@ -82,9 +85,15 @@ class RunRepository(Repository):
             update(Run)
             .where(which, Run.status.in_(UNFINISHED_RUN))
             .values(status=RunStatus.CANCELLED, finished_at=now, last_updated_at=now, owner=None, lease_until=None)
-            .returning(Run.id)
+            .returning(Run.id, Run.export_id)
+            .execution_options(synchronize_session=False)
         )
-        return len((await self.session.scalars(statement)).all())
+        cancelled = (await self.session.execute(statement)).all()
+        if cancelled:
+            # In the same transaction: whether a worker has the run, and will ever hear of it, is not known here.
+            lines = [(now, Line(export_id, run_id, Level.INFO, CANCELLED)) for run_id, export_id in cancelled]
+            await LogRepository(self.session).add(lines)
+        return len(cancelled)
 
 
 def _within(wanted: RunFilter) -> list[ColumnElement[bool]]:

@@ -8,9 +8,9 @@ from pydantic import WithJsonSchema
 
 from app.errors import ValidationFailed
 from app.http.access import ReadAccess, WriteAccess
-from app.http.dates import parse_moment
+from app.http.dates import Moment, parse_moment
 from app.http.errors import responses
-from app.http.paging import Cursor, CursorPage, cursor_links, page_cursor
+from app.http.paging import Cursor, CursorPage, cursor_links, lenient, page_cursor
 from app.http.paths import ExportId, RunId
 from app.http.unit import UnitOfWork
 from app.models import RunStatus
@@ -19,8 +19,6 @@ from app.runs.schemas import RunCancelled, RunRead
 from app.runs.service import DEFAULT_ORDERING, ORDERINGS, RunService
 
 router = APIRouter(prefix="/batch_exports/{export_id}/runs", tags=["runs"], responses=responses())
-
-Moment = Annotated[str | None, WithJsonSchema({"type": "string"})]
 
 DEFAULT_SPAN = timedelta(days=7)
 
@@ -39,7 +37,7 @@ async def list_runs(
     ] = None,
     ordering: Annotated[
         str | None,
-        WithJsonSchema({"type": "string", "enum": ORDERINGS, "default": DEFAULT_ORDERING}),
+        lenient({"type": "string", "enum": ORDERINGS}, DEFAULT_ORDERING),
         Query(description="What the list is ordered by; `-` is descending."),
     ] = None,
     after: Annotated[Moment, Query(description="Created at or after this; ISO 8601 or like `-7d`.")] = None,

@@ -5,6 +5,7 @@ and no overlap, whatever was missed. ``hour`` and ``every N minutes`` are aligne
 local midnight plus an offset in the export's time zone, so a day may last 23 or 25 hours (the contract's section 5.3).
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -71,6 +72,19 @@ class Schedule:
         """At most ``limit`` windows that have closed by ``now``, oldest first, from the boundary ``next_start`` on."""
         return list(islice(self.windows(next_start, now), limit))
 
+    def newest(self, start: datetime, end: datetime, limit: int) -> tuple[datetime, int]:
+        """Where the ``limit`` newest of the windows between the boundaries ``start`` and ``end`` begin, and how many
+        older ones there are."""
+        if (length := FIXED.get(self.interval)) is not None:
+            # By arithmetic, for there may be a year of five minutes.
+            older = max(0, (end - start) // length - limit)
+            return start + older * length, older
+        kept: deque[Window] = deque(maxlen=limit)
+        number = 0
+        for number, window in enumerate(self.windows(start, end), 1):  # noqa: B007  their number
+            kept.append(window)
+        return (kept[0].start or start, number - len(kept)) if kept else (start, 0)
+
     def steps(self, start: datetime, end: datetime) -> Iterator[Window]:
         """Windows of one interval's length from any ``start`` on, on the grid or off it, that fit before ``end``.
 
@@ -84,6 +98,9 @@ class Schedule:
         """One interval after ``start``, on the grid or off it."""
         if self.interval in FIXED:
             return start + FIXED[self.interval]
+        if self.align(start) == start:
+            # Where a boundary's hour is one that the clocks skip that day, the next boundary is back at its own hour.
+            return self.following(start)
         zone = ZoneInfo(self.timezone)
         local = start.astimezone(zone)
         wall = datetime.combine(local.date() + self._step, local.time(), tzinfo=zone)

@@ -15,12 +15,15 @@ from sqlalchemy import case, cast, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from app.backfills.passes import BackfillPasses
-from app.exports.schedules import schedule_of
+from app.exports.due import DueWindows
+from app.logs.repository import LogRepository
 from app.models import Export, Interval
 from app.runs.claims import ClaimRepository
 
 EXPORTS_PER_PASS = 500
 """A pass locks so many exports at most; the pass after it takes the rest."""
+LOG_LINES_PER_PASS = 5000
+"""Old lines of exports' logs that one pass deletes: many times more than are written meanwhile, and still at once."""
 NAMED_PER_PASS = 200
 """Waiting runs and backfills that one pass names. Workers find more by themselves as they get free."""
 
@@ -50,12 +53,20 @@ class Ticked:
 class Ticker:
     sessions: async_sessionmaker[AsyncSession]
     clock: Callable[[], datetime]
-    settle: timedelta
-    catch_up_limit: int
-    """Windows of one export made per pass; later passes make the rest."""
+    due: DueWindows
+    log_retention: timedelta | None = None
+    """How long lines of exports' logs are kept; for ever by default."""
 
     async def tick(self) -> Ticked:
         now = self.clock()
+        ticked = await self._schedule(now)
+        if self.log_retention is not None:
+            # In a transaction of its own: it must not hold up, nor undo, what has been scheduled.
+            async with self.sessions.begin() as session:
+                await LogRepository(session).prune(now - self.log_retention, LOG_LINES_PER_PASS)
+        return ticked
+
+    async def _schedule(self, now: datetime) -> Ticked:
         async with self.sessions.begin() as session:
             created = 0
             for export in await self._due_exports(session, now):
@@ -63,7 +74,7 @@ class Ticker:
                 try:
                     # A savepoint each: one export that cannot be scheduled must not stop all the others.
                     async with session.begin_nested():
-                        created += await self._make_runs(session, export, now)
+                        created += await self.due.make_runs(session, export, now)
                 except Exception:
                     log.exception("export not scheduled", export_id=str(export_id))
             claims = ClaimRepository(session)
@@ -92,17 +103,3 @@ class Ticker:
             .with_for_update(skip_locked=True, key_share=True)
         )
         return (await session.scalars(query)).all()
-
-    async def _make_runs(self, session: AsyncSession, export: Export, now: datetime) -> int:
-        """One run per closed window that fires within the export's ``start_at`` and ``end_at``."""
-        due = schedule_of(export).due(export.next_start, now, self.catch_up_limit)
-        firing = [
-            window
-            for window in due
-            if (export.start_at is None or window.end >= export.start_at)
-            and (export.end_at is None or window.end <= export.end_at)
-        ]
-        made = await ClaimRepository(session).add(export, firing, self.settle)
-        if due:
-            export.next_start = due[-1].end
-        return len(made)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import or_, select, type_coerce, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import joinedload
 
 from app.db.repository import Repository
@@ -27,6 +28,13 @@ class TenantRepository(Repository):
         if organization_id is not None:
             query = query.where(Project.organization_id == organization_id)
         return (await self.session.scalars(query)).all()
+
+    async def set_flag(self, project_id: int, flag: str, *, on: bool) -> dict[str, bool] | None:
+        """The project's flags then; None when there is no such project."""
+        # Merged by the database: two flags that are set at once are both set.
+        merged = Project.flags.op("||")(type_coerce({flag: on}, JSONB))
+        statement = update(Project).where(Project.id == project_id).values(flags=merged).returning(Project.flags)
+        return (await self.session.scalars(statement)).one_or_none()
 
     async def api_key(self, key_hash: bytes) -> ApiKey | None:
         """The live key of that hash."""

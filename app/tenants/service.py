@@ -7,10 +7,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import SetupError
 from app.models import ApiKey, Organization, Project
+from app.tenants.flags import Flag
 from app.tenants.repository import TenantRepository
 from app.tenants.tokens import hash_key, new_api_key, new_project_token
 
-SCOPES = ("batch_export:read", "batch_export:write", "*")
+SCOPES = ("batch_export:read", "batch_export:write", "integration:read", "integration:write", "*")
 
 
 async def create_organization(session: AsyncSession, name: str) -> Organization:
@@ -28,6 +29,28 @@ async def create_project(session: AsyncSession, organization_id: UUID, name: str
     session.add(project)
     await session.flush()
     return project
+
+
+async def flags_of(session: AsyncSession, project_id: int) -> dict[str, bool]:
+    """Those that the project has set.
+
+    :raises SetupError: when there is no such project.
+    """
+    project = await TenantRepository(session).project(project_id)
+    if project is None:
+        raise SetupError(f"There is no project {project_id}.")
+    return project.flags
+
+
+async def set_flag(session: AsyncSession, project_id: int, flag: Flag, *, on: bool) -> dict[str, bool]:
+    """Those that the project has set then.
+
+    :raises SetupError: when there is no such project.
+    """
+    flags = await TenantRepository(session).set_flag(project_id, flag, on=on)
+    if flags is None:
+        raise SetupError(f"There is no project {project_id}.")
+    return flags
 
 
 async def create_api_key(

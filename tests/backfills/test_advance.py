@@ -8,9 +8,11 @@ from uuid import UUID
 from sqlalchemy import select, text
 
 from app.backfills.advance import Advancer
+from app.exports.due import DueWindows
 from app.models import Backfill, BackfillStatus, Export, Run, RunStatus
 from app.runs.claims import ClaimRepository
 from app.runtime import Runtime
+from app.scheduling.tick import Ticker
 from tests.factories import add_event, make_backfill, make_export, utc
 
 DAY = utc(2026, 1, 1)
@@ -149,10 +151,8 @@ async def test_a_pass_waits_for_an_export_that_is_being_deleted(runtime: Runtime
 
 
 async def test_a_backfill_without_any_working_worker_is_found_by_the_tick(runtime: Runtime) -> None:
-    from app.scheduling.tick import Ticker
-
     backfill_id = await add_backfill(runtime, [DAY], start_at=DAY, end_at=utc(2026, 1, 2))
-    ticker = Ticker(runtime.sessions, lambda: utc(2026, 2, 1), timedelta(0), 1000)
+    ticker = Ticker(runtime.sessions, lambda: utc(2026, 2, 1), DueWindows(timedelta(0), 1000))
     assert (await ticker.tick()).backfills == [backfill_id]
     await advancer(runtime).advance(backfill_id)
     assert (await ticker.tick()).backfills == []

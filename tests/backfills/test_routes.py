@@ -10,8 +10,9 @@ import pytest
 from fastapi import FastAPI
 
 from app.backfills.service import PAGE_SIZE
-from app.models import Backfill, Export, Run, RunStatus
+from app.models import Backfill, Export, Project, Run, RunStatus
 from app.runtime import Runtime
+from app.tenants.flags import Flag
 from tests.conftest import Clock
 from tests.factories import make_backfill, utc
 from tests.http.callers import NOT_FOUND, Tenant, add_tenant, created, error, invalid, no_op, open_client, refused, s3
@@ -289,3 +290,74 @@ async def test_a_deleted_export_gets_no_backfill_from_a_request_at_the_same_time
             async with runtime.sessions() as session:
                 backfill = await session.get_one(Backfill, UUID(started.json()["backfill_id"]))
             assert backfill.status == "Cancelled"
+
+
+async def test_a_backfill_from_the_beginning_of_time_wants_its_flag(
+    app: FastAPI, api: httpx.AsyncClient, runtime: Runtime, tenant: Tenant, export: dict[str, Any], url: str
+) -> None:
+    async with runtime.sessions.begin() as session:
+        (await session.get_one(Project, tenant.project_id)).flags = {Flag.EARLIEST_BACKFILL: False}
+    detail = "Backfilling from the beginning of time is not enabled for this team."
+    # Before the limit, and before the dates.
+    for body in ({}, {"start_at": None, "end_at": "x"}):
+        assert refused(await api.post(url, json=body)) == (400, invalid(detail))
+    base_url = f"http://service.test/api/organizations/{tenant.organization_id}"
+    async with open_client(app, tenant, base_url=base_url) as client:
+        answer = await client.post(f"/batch_exports/{export['id']}/backfill/", json={"end_at": RANGE["end_at"]})
+        assert refused(answer) == (400, invalid(detail))
+    for _ in range(LIMIT):
+        assert (await api.post(url, json=RANGE)).status_code == 201
+    assert refused(await api.post(url, json={})) == (400, invalid(detail))
+    assert refused(await api.post(url, json={"start_at": "x"})) == (429, TOO_MANY)
+
+
+HUNDRED_MINUTES = {"start_at": utc(2026, 5, 1), "end_at": utc(2026, 5, 1, 1, 40)}
+ALMOST_TWO_HOURS = {"start_at": utc(2026, 5, 1), "end_at": utc(2026, 5, 1, 1, 59)}
+
+
+@pytest.mark.parametrize(
+    ("values", "finished", "progress"),
+    [
+        ({"status": "Running", **HUNDRED_MINUTES}, ["Completed"], (2, 1, 0.5)),
+        ({"status": "Completed", **ALMOST_TWO_HOURS}, ["Completed", "Failed"], (2, 2, 1.0)),
+        ({"status": "Starting", **HUNDRED_MINUTES}, [], (2, 0, 0.0)),
+        # Cancelled and terminated runs do not count, and what is unfinished does not either.
+        ({"status": "Running", **HUNDRED_MINUTES}, ["Failed", "Cancelled", "Terminated", "Running"], (2, 1, 0.5)),
+        ({"status": "Running", **HUNDRED_MINUTES}, ["Completed"] * 3, (3, 3, 1.0)),
+        ({"status": "Running", "adjusted_start_at": utc(2026, 5, 1, 1), **HUNDRED_MINUTES}, [], (1, 0, 0.0)),
+        # Until now: ten and a half days.
+        ({"status": "Running", "start_at": utc(2026, 5, 22)}, [], (252, 0, 0.0)),
+        ({"status": "Starting", "start_at": utc(2026, 5, 22)}, [], None),
+        ({"status": "Completed", "start_at": utc(2026, 5, 1), "finished_at": utc(2026, 5, 2)}, [], (24, 24, 1.0)),
+        ({"status": "Running", "end_at": utc(2026, 5, 1)}, [], None),
+        ({"status": "Completed", "end_at": utc(2026, 5, 1)}, ["Completed"], (1, 1, 1.0)),
+        ({"status": "Running", "total_records_count": 0, **HUNDRED_MINUTES}, [], None),
+        ({"status": "Completed", "total_records_count": 0, **HUNDRED_MINUTES}, [], (0, 0, 1.0)),
+        ({"status": "Cancelled", **HUNDRED_MINUTES}, ["Completed"], None),
+        ({"status": "Failed", **HUNDRED_MINUTES}, ["Completed"], None),
+    ],
+)
+async def test_progress(
+    api: httpx.AsyncClient,
+    runtime: Runtime,
+    export: dict[str, Any],
+    url: str,
+    values: dict[str, Any],
+    finished: list[str],
+    progress: tuple[int, int, float] | None,
+) -> None:
+    [backfill] = await add_backfills(runtime, export, values)
+    async with runtime.sessions.begin() as session:
+        session.add_all(
+            Run(
+                export_id=backfill.export_id,
+                project_id=backfill.project_id,
+                backfill_id=backfill.id,
+                data_interval_end=utc(2026, 5, 1, number),
+                status=status,
+            )
+            for number, status in enumerate(finished)
+        )
+    shown = (await api.get(f"{url}{backfill.id}/")).json()["progress"]
+    expected = dict(zip(("total_runs", "finished_runs", "progress"), progress, strict=True)) if progress else None
+    assert shown == expected

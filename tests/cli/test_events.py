@@ -77,3 +77,15 @@ async def test_what_keeps_it_from_loading_is_one_line(
         other = await make_project(session)
     reason = (await run(env, "events", "load", "-", stdin=lines(1))).reason
     assert f"Say which project with --project; there are {project_id}, {other.id}." in reason
+
+
+async def test_rejections_that_cannot_be_written_are_not_the_databases_fault(
+    env: dict[str, str], project_id: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(lines(1))
+    in_the_way = tmp_path / "events.jsonl.rejected.jsonl"
+    in_the_way.mkdir()
+    reason = (await run(env, "events", "load", str(path))).reason
+    assert reason.startswith(f"batch-exports: {in_the_way}: ")
+    assert "database" not in reason

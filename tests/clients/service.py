@@ -1,17 +1,21 @@
-"""The API as other programs meet it: on a port, in a process of its own."""
+"""The API as other programs meet it: a real server on a port, which may connect to this machine only."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
-import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
 
-from app.embedded.state import free_port
 from app.runtime import Runtime
-from app.settings import Settings
-from tests.cli.commands import DEADLINE, environment, start
 from tests.http.callers import Tenant, add_tenant
+
+LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -20,30 +24,36 @@ class Served:
     tenant: Tenant
 
 
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the test runner's."""
+        yield
+
+
 @asynccontextmanager
-async def serve(settings: Settings, runtime: Runtime, **more: str) -> AsyncIterator[Served]:
-    port = free_port()
-    process = await start(environment(settings, **more), "api", "--port", str(port))
-    assert process.stdout is not None
-    assert process.stderr is not None
-    # Drained from the start: a full pipe would stop the process.
-    output = asyncio.gather(process.stdout.read(), process.stderr.read())
-    url = f"http://127.0.0.1:{port}"
+async def serve(app: FastAPI, runtime: Runtime) -> AsyncIterator[Served]:
+    # Bound first, so that nobody else gets the port and nobody has to wait for it.
+    listening = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, log_level="warning", lifespan="off", access_log=False)
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:
-        async with asyncio.timeout(DEADLINE), httpx.AsyncClient(base_url=url) as client:
-            while not await _answers(client):
-                assert process.returncode is None, (await output)[1].decode()
-                await asyncio.sleep(0.05)
-        yield Served(url, await add_tenant(runtime))
+        yield Served(f"http://127.0.0.1:{listening.getsockname()[1]}", await add_tenant(runtime))
     finally:
-        if process.returncode is None:
-            process.terminate()
-        await asyncio.wait_for(process.wait(), DEADLINE)
-        await output
+        server.should_exit = True
+        await serving
 
 
-async def _answers(client: httpx.AsyncClient) -> bool:
-    try:
-        return (await client.get("/health/live")).is_success
-    except httpx.TransportError:
-        return False
+@pytest.fixture
+def only_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Generated input names any host; none but this one is ever looked up, let alone connected to."""
+    look_up = socket.getaddrinfo
+
+    def guarded(host: Any, *arguments: Any, **more: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name is not None and name not in LOCAL:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return look_up(host, *arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", guarded)

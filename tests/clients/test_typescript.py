@@ -8,9 +8,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from app.runtime import Runtime
-from app.settings import Settings
 from tests.clients.service import serve
 
 PROJECT = Path(__file__).parent / "typescript"
@@ -34,11 +34,11 @@ async def run(directory: Path, *command: str) -> str:
 
 
 @needs_node
-async def test_a_generated_client_compiles_and_works(settings: Settings, runtime: Runtime, tmp_path: Path) -> None:
+async def test_a_generated_client_compiles_and_works(app: FastAPI, runtime: Runtime, tmp_path: Path) -> None:
     directory = tmp_path / "typescript"
     shutil.copytree(PROJECT, directory, ignore=shutil.ignore_patterns("node_modules"))
     await run(directory, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
-    async with serve(settings, runtime) as served:
+    async with serve(app, runtime) as served:
         async with httpx.AsyncClient() as client:
             document = await client.get(f"{served.url}/openapi.json")
         (directory / "openapi.json").write_bytes(document.content)

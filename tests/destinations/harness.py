@@ -5,6 +5,7 @@ A new destination joins by one entry in ``HARNESSES``.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Protocol
@@ -15,14 +16,18 @@ from types_aiobotocore_s3 import S3Client
 
 from app.destinations import build
 from app.destinations.base import Destination, Target, always
+from app.destinations.s3 import AwsS3
 from app.embedded import Stack
 from app.formats import FORMATS
 from app.formats.base import encode_files
+from app.network import Network
 from app.pipeline.deliver import file_extension
+from app.settings import Settings
 from app.streams import Batches, Chunks
 from tests.destinations.rows import SCHEMA, START
 
 RUN_ID = UUID(int=7)
+NETWORK = Network.of(Settings(_env_file=None, allowed_private_hosts=["127.0.0.1"]))
 
 
 class Harness(Protocol):
@@ -46,7 +51,7 @@ class S3Harness:
         self.prefix = f"test-{uuid4().hex}"
 
     def make(self, **config: Any) -> Destination:
-        return build(self._name, {**self._s3, "prefix": self.prefix, **config})
+        return build(self._name, {**self._s3, "prefix": self.prefix, **config}, NETWORK)
 
     async def visible(self) -> dict[str, bytes]:
         async with self.client() as client:
@@ -90,12 +95,22 @@ def _session() -> AioSession:
     return get_session()
 
 
+class AwsS3Harness(S3Harness):
+    """Its config names no endpoint: it has the server's all the same."""
+
+    def make(self, **config: Any) -> Destination:
+        made = super().make(**config)
+        assert isinstance(made, AwsS3)
+        made.connection = replace(made.connection, endpoint_url=self._s3["endpoint_url"])
+        return made
+
+
 class NoOpHarness:
     def __init__(self, name: str, stack: Stack) -> None:
         self._name = name
 
     def make(self, **config: Any) -> Destination:
-        return build(self._name, config)
+        return build(self._name, config, NETWORK)
 
     async def visible(self) -> dict[str, bytes]:
         return {}
@@ -106,6 +121,7 @@ class NoOpHarness:
 
 HARNESSES: Mapping[str, Callable[[str, Stack], Harness]] = {
     "S3": S3Harness,
+    "AwsS3": AwsS3Harness,
     "S3Compatible": S3Harness,
     "NoOp": NoOpHarness,
 }

@@ -27,6 +27,10 @@ class Request:
         if "uploadId" in self.query:
             names = {"PUT": "UploadPart", "POST": "CompleteMultipartUpload", "DELETE": "AbortMultipartUpload"}
             return names[self.method]
+        if "list-type" in self.query:
+            return "ListObjectsV2"
+        if "/" not in self.path.strip("/"):
+            return {"HEAD": "HeadBucket"}[self.method]
         return {"PUT": "PutObject", "HEAD": "HeadObject", "GET": "GetObject", "DELETE": "DeleteObject"}[self.method]
 
     @property

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from app.destinations.s3 import upload
-from app.destinations.s3.client import open_client
-from app.destinations.s3.config import S3CompatibleConfig, S3Config
+from app.destinations.s3.client import Connection, open_client
+from app.destinations.s3.config import S3Config
 from app.embedded import Stack
 from app.errors import DataError
-from tests.destinations.harness import S3Harness, make_target
+from tests.destinations.harness import NETWORK, S3Harness, make_target
 from tests.destinations.rows import START, Tape, make_batch, make_tape, read_file
 from tests.destinations.s3_proxy import Request, S3Proxy, Verdict
 
@@ -191,7 +191,7 @@ async def test_no_encryption_is_asked_for_by_default(s3: S3Harness, proxy: S3Pro
     ],
 )
 async def test_the_bucket_is_addressed_as_set(stack: Stack, config: dict[str, Any], address: str) -> None:
-    async with open_client(S3CompatibleConfig(**{**stack.s3, "prefix": "p", **config})) as client:
+    async with open_client(Connection.of({**stack.s3, **config}), NETWORK) as client:
         url = await client.generate_presigned_url("put_object", Params={"Bucket": "exports", "Key": "key"})
     assert url.split("?", 1)[0] == address
 

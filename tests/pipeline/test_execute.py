@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.db.engine import Sessions
 from app.destinations.base import Written
 from app.errors import Misconfigured, Transient
+from app.logs.lines import Line
 from app.models import Run, RunStatus
 from app.pipeline import execute as execute_module
 from app.pipeline.execute import Executor
@@ -88,6 +89,24 @@ def failing_with(error: Exception) -> Deliver:
 async def row(executor: Executor, run_id: UUID) -> Run:
     async with executor.runtime.sessions() as session:
         return await session.get_one(Run, run_id)
+
+
+@dataclass
+class Kept:
+    """A log that keeps its lines."""
+
+    lines: list[Line] = field(default_factory=list)
+
+    def write(self, line: Line) -> None:
+        self.lines.append(line)
+
+
+async def told(executor: Executor, claim: Claim) -> list[tuple[str, str]]:
+    """Level and message of what an execution writes for the people whose export it is."""
+    log = Kept()
+    await replace(executor, logs=log).execute(claim)
+    assert {(line.export_id, line.run_id) for line in log.lines} == {(claim.export_id, claim.run_id)}
+    return [(line.level.value, line.message) for line in log.lines]
 
 
 def completed_so_far() -> float:
@@ -233,3 +252,70 @@ async def test_a_run_cancelled_before_its_outcome_is_recorded_stays_cancelled(
     await losing_answers(executor, 1).execute(claim)
     assert (await row(executor, claim.run_id)).status == RunStatus.CANCELLED
     assert completed_so_far() == before
+
+
+RANGE = "2026-01-01T00:00:00Z to 2026-01-01T01:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("events", "message"),
+    [
+        (3, f"Done: 3 records exported for {RANGE}"),
+        (1, f"Done: 1 record exported for {RANGE}"),
+        (0, f"Done early: there is no data to export for {RANGE}"),
+    ],
+)
+async def test_the_log_tells_of_a_run_that_is_done(runtime: Runtime, events: int, message: str) -> None:
+    executor, claim = await claimed(runtime, events)
+    assert await told(executor, claim) == [("INFO", f"Exporting {RANGE}"), ("INFO", message)]
+
+
+async def test_the_log_tells_why_a_run_failed(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    executor, claim = await claimed(runtime)
+    deliver_with(monkeypatch, failing_with(Misconfigured("no such bucket")))
+    [_, failure] = await told(executor, claim)
+    assert failure == (
+        "ERROR",
+        f"Failed for {RANGE} with an error that another attempt would not mend. Misconfigured: no such bucket",
+    )
+
+
+async def test_the_log_tells_that_an_attempt_will_be_repeated_and_when_it_will_not(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.random", lambda: 0.5)
+    executor, claim = await claimed(runtime)
+    deliver_with(monkeypatch, failing_with(Transient("reset")))
+    [_, failure] = await told(executor, claim)
+    assert failure == (
+        "WARNING",
+        f"Attempt 1 for {RANGE} failed and will be repeated in 300 s. Transient: reset",
+    )
+    async with runtime.sessions.begin() as session:
+        await session.execute(text("UPDATE runs SET not_before = now(), attempt = 9"))
+    again = await executor.claim()
+    assert again is not None
+    assert await told(executor, again) == [
+        ("INFO", f"Exporting {RANGE} (attempt 10)"),
+        ("ERROR", f"Failed for {RANGE} after 10 attempts. Transient: reset"),
+    ]
+
+
+async def test_the_log_holds_no_text_of_an_unexpected_error(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    executor, claim = await claimed(runtime)
+    deliver_with(monkeypatch, failing_with(KeyError("sesame")))
+    assert "sesame" not in str(await told(executor, claim))
+
+
+async def test_the_log_says_nothing_of_an_outcome_that_was_not_recorded(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor, claim = await claimed(runtime)
+
+    async def deliver(runtime: Runtime, claim: Claim, fence: Callable[[], Awaitable[None]]) -> Written:
+        async with runtime.sessions.begin() as session:
+            await session.execute(text("UPDATE runs SET status = 'Cancelled'"))
+        return Written(1, 1)
+
+    deliver_with(monkeypatch, deliver)
+    assert await told(executor, claim) == [("INFO", f"Exporting {RANGE}")]

@@ -30,6 +30,7 @@ HASTE = {
     "worker_poll_interval": "0.2",
     "tick_interval": "1",
     "settle_delay": "0",
+    "schedule_jitter": "0",
     "retry_backoff_max": "0.1",
     "worker_shutdown_grace": "0.2",
     "log_level": "INFO",
@@ -102,6 +103,7 @@ def workers_on(settings: Settings, directory: Path) -> Workers:
             "BATCH_EXPORTS_DATABASE_URL": settings.database_url.get_secret_value(),
             "BATCH_EXPORTS_REDIS_URL": redis_url,
             "BATCH_EXPORTS_ENCRYPTION_KEYS": keys,
+            "BATCH_EXPORTS_ALLOWED_PRIVATE_HOSTS": ",".join(settings.allowed_private_hosts),
         },
         directory,
     )

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from app.embedded import Stack
-from app.models import RunStatus
+from app.models import LogEntry, RunStatus
 from app.runtime import Runtime
 from tests.factories import add_event, make_export
 from tests.worker.bucket import contents
@@ -42,9 +42,17 @@ async def test_a_due_window_is_exported_and_recorded(
         for minute in (0, 59):
             await add_event(session, export.project_id, start + timedelta(minutes=minute))
         await add_event(session, export.project_id, end)
-    async with workers.start():
+    # So long that only the worker's end can explain that the lines are there.
+    async with workers.start(log_flush_interval="600"):
         run = await ended(runtime, await the_run(runtime))
     assert (run.status, run.records_completed, run.attempt, run.epoch) == (RunStatus.COMPLETED, 2, 0, 1)
+    async with runtime.sessions() as session:
+        lines = (await session.scalars(select(LogEntry).order_by(LogEntry.id))).all()
+    assert {(line.export_id, line.run_id, line.level) for line in lines} == {(run.export_id, run.id, "INFO")}
+    assert [line.message.split(" ", 2)[:2] for line in lines] == [
+        ["Exporting", start.isoformat()[:19] + "Z"],
+        ["Done:", "2"],
+    ]
     if destination == "S3":
         [(_, data)] = (await contents(stack, f"{runtime.engine.url.database}/")).items()
         assert data.count(b"\n") == 2

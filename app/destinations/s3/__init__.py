@@ -1,5 +1,5 @@
-"""Amazon S3 and stores that speak its protocol, with credentials in the config (the contract's section 10.1)."""
+"""Amazon S3 and stores that speak its protocol (the contract's section 10.1)."""
 
-from app.destinations.s3.destination import S3, S3Compatible
+from app.destinations.s3.family import S3, AwsS3, S3Compatible
 
-__all__ = ["S3", "S3Compatible"]
+__all__ = ["S3", "AwsS3", "S3Compatible"]

@@ -8,31 +8,43 @@ from typing import Any, ClassVar
 
 from botocore.exceptions import BotoCoreError
 
-from app.destinations.base import DestinationConfig, Target, Written, WrittenFile
+from app.destinations.base import Destination, Target, Written, WrittenFile
 from app.destinations.columns import FILE_COLUMNS
 from app.destinations.keys import manifest_key, object_key, render_prefix
-from app.destinations.s3.client import create_arguments, open_client
-from app.destinations.s3.config import S3CompatibleConfig, S3Config, validate
+from app.destinations.proposal import Linked, Proposal, overlay
+from app.destinations.s3.client import Connection, create_arguments, open_client
+from app.destinations.s3.config import BucketConfig, settle_bucket
 from app.destinations.s3.errors import as_run_error, unusable, where
 from app.destinations.s3.upload import CLEAN_UP_LIMIT, Bucket, Upload
-from app.errors import LeaseLost
+from app.errors import LeaseLost, Misconfigured, Unsupported
+from app.network import AddressRefused, Network
 from app.streams import Batches, see_through
 
 
-class S3Compatible:
-    name: ClassVar[str] = "S3Compatible"
-    config_model: ClassVar[type[DestinationConfig]] = S3CompatibleConfig
+class Bucketed(Destination):
+    """What the types of the family have in common."""
+
     secrets: ClassVar[frozenset[str]] = frozenset({"aws_access_key_id", "aws_secret_access_key"})
     formats: ClassVar[Sequence[str]] = ("JSONLines", "Parquet")
     columns: ClassVar[Sequence[str]] = FILE_COLUMNS
 
-    def __init__(self, config: S3CompatibleConfig) -> None:
-        self.config = config
-        self._where = where(config.bucket_name, config.endpoint_url)
+    def __init__(self, config: BucketConfig, network: Network) -> None:
+        super().__init__(config, network)
+        self.connection = Connection.of(config.model_dump())
+        self._where = where(config.bucket_name, self.connection.endpoint_url)
 
     @classmethod
-    def validate(cls, config: dict[str, Any], stored: Mapping[str, Any] | None) -> dict[str, Any]:
-        return validate(config, stored)
+    def settle(cls, proposal: Proposal) -> dict[str, Any]:
+        return settle_bucket(proposal)
+
+    @classmethod
+    def settings(cls, document: Mapping[str, Any], integration: Linked | None) -> dict[str, Any]:
+        settings = overlay(document, integration)
+        if settings.get("aws_access_key_id") and settings.get("aws_secret_access_key"):
+            return settings
+        if settings.get("aws_role_arn"):
+            raise Unsupported("this version cannot assume AWS roles yet")
+        raise Misconfigured("there are no credentials: neither in the config nor in an integration")
 
     async def write(self, batches: Batches, target: Target) -> Written:
         async with aclosing(batches), self._bucket(target) as bucket:
@@ -95,14 +107,16 @@ class S3Compatible:
 
     @asynccontextmanager
     async def _bucket(self, target: Target) -> AsyncIterator[Bucket]:
-        opening = open_client(self.config)
+        opening = open_client(self.connection, self.network)
         try:
             client = await opening.__aenter__()
+        except AddressRefused as error:
+            raise as_run_error(error, self._where) from None
         except (BotoCoreError, ValueError) as error:
             raise unusable(self._where, error) from None
         try:
             attempt = f"{target.run_id}/{target.epoch}"
-            yield Bucket(client, self.config.bucket_name, create_arguments(self.config), attempt)
+            yield Bucket(client, self.config.bucket_name, create_arguments(self.config.model_dump()), attempt)
         finally:
             await opening.__aexit__(None, None, None)
 
@@ -114,11 +128,6 @@ class S3Compatible:
         if isinstance(error, LeaseLost) or not isinstance(error, Exception):
             return error
         return as_run_error(error, self._where)
-
-
-class S3(S3Compatible):
-    name: ClassVar[str] = "S3"
-    config_model: ClassVar[type[DestinationConfig]] = S3Config
 
 
 async def _still_ours(target: Target) -> bool:

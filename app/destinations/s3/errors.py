@@ -19,6 +19,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from app.errors import Misconfigured, RunError, Throttled, Transient
+from app.network import AddressRefused
 
 
 class NotS3(Exception):
@@ -91,6 +92,8 @@ def as_run_error(error: Exception, where: str) -> Exception:
 
     The store's own words are never passed on: they may repeat the access key or a signed URL.
     """
+    if _is_refused(error):
+        return Misconfigured(f"{where} is at an address that this service may not connect to")
     match error:
         case ClientError():
             return _answered(error, where)
@@ -125,6 +128,15 @@ def may_have_worked(error: Exception) -> bool:
             return False
         case _:
             return True
+
+
+def _is_refused(error: BaseException) -> bool:
+    """Whether the network's rules were against it. The SDK wraps what its resolver raises."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, AddressRefused):
+        inner = getattr(seen, "kwargs", {}).get("error")
+        seen = inner if isinstance(inner, BaseException) else seen.__cause__ or seen.__context__
+    return seen is not None
 
 
 def _answered(error: ClientError, where: str) -> RunError:

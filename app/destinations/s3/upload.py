@@ -112,7 +112,7 @@ class Upload:
             if self._upload_id is None:
                 arguments = self._bucket.create_arguments(self.key)
                 answer = await self._bucket.client.put_object(**arguments, Body=bytes(self._gathered))
-                _value(answer, "ETag")
+                value_of(answer, "ETag")
             else:
                 await self._complete(self._upload_id)
         except LOST as error:
@@ -154,14 +154,14 @@ class Upload:
 
     async def _create(self) -> None:
         created = await self._bucket.client.create_multipart_upload(**self._bucket.create_arguments(self.key))
-        self._upload_id = _value(created, "UploadId")
+        self._upload_id = value_of(created, "UploadId")
 
     async def _send_part(self, upload_id: str, number: int, part: bytes) -> None:
         try:
             answer = await self._bucket.client.upload_part(
                 Bucket=self._bucket.name, Key=self.key, UploadId=upload_id, PartNumber=number, Body=part
             )
-            self._etags[number] = _value(answer, "ETag")
+            self._etags[number] = value_of(answer, "ETag")
             self._sent += len(part)
         finally:
             self._bucket.slots.release()
@@ -176,7 +176,7 @@ class Upload:
             UploadId=upload_id,
             MultipartUpload={"Parts": [{"PartNumber": number, "ETag": self._etags[number]} for number in numbers]},
         )
-        _value(answer, "ETag")
+        value_of(answer, "ETag")
 
     async def _is_there(self) -> bool:
         """Whether the store shows this very file, and not one that another attempt has put in its place."""
@@ -201,7 +201,7 @@ class Upload:
         return Seen(head["ContentLength"], head["Metadata"].get(ATTEMPT_KEY))
 
 
-def _value(answer: Mapping[str, Any], name: str) -> str:
+def value_of(answer: Mapping[str, Any], name: str) -> str:
     value = answer.get(name)
     if not value:
         raise NotS3(name)
