@@ -32,7 +32,7 @@ async def list_runs(
     cursor: Annotated[Cursor | None, Depends(page_cursor)],
     status: Annotated[
         list[str] | None,
-        WithJsonSchema({"type": "array", "items": {"type": "string", "enum": [*RunStatus]}}),
+        WithJsonSchema({"type": "array", "items": {"type": "string", "enum": [*RunStatus, ""]}}),
         Query(description="Only runs in this status; may be repeated."),
     ] = None,
     ordering: Annotated[

@@ -149,6 +149,7 @@ async def test_pausing_twice_changes_nothing_more(api: httpx.AsyncClient, clock:
     paused = (await api.get(url)).json()
     assert paused == {
         **export,
+        "latest_runs": paused["latest_runs"],
         "paused": True,
         "last_paused_at": "2026-06-01T13:00:00Z",
         "last_updated_at": "2026-06-01T13:00:00Z",
@@ -156,6 +157,30 @@ async def test_pausing_twice_changes_nothing_more(api: httpx.AsyncClient, clock:
     clock.now += HOUR
     assert refused(await api.post(f"{url}pause/", content=b"ignored")) == (200, {"paused": True})
     assert (await api.get(url)).json() == paused
+
+
+@pytest.mark.parametrize("by_patch", [False, True])
+async def test_a_window_that_closed_before_the_pause_has_its_run(
+    api: httpx.AsyncClient, clock: Clock, by_patch: bool
+) -> None:
+    export = await created(api, no_op())
+    url = f"/batch_exports/{export['id']}/"
+    clock.now += HOUR
+    # No tick has come by since the window closed.
+    await (api.patch(url, json={"paused": True}) if by_patch else api.post(f"{url}pause/"))
+    clock.now += HOUR
+    await api.post(f"{url}unpause/")
+    [run] = (await api.get(url)).json()["latest_runs"]
+    assert (run["data_interval_start"], run["data_interval_end"]) == ("2026-06-01T12:00:00Z", "2026-06-01T13:00:00Z")
+
+
+async def test_an_export_that_had_ended_goes_on_from_now(
+    api: httpx.AsyncClient, runtime: Runtime, clock: Clock
+) -> None:
+    export = await created(api, no_op(end_at="2026-06-01T13:00:00Z"))
+    clock.now += 5 * HOUR
+    await api.patch(f"/batch_exports/{export['id']}/", json={"end_at": None})
+    assert (await stored(runtime, export)).next_start == utc(2026, 6, 1, 17)
 
 
 async def test_unpausing_runs_nothing_that_was_missed(api: httpx.AsyncClient, runtime: Runtime, clock: Clock) -> None:

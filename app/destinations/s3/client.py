@@ -42,8 +42,12 @@ class Connection:
 
 
 @asynccontextmanager
-async def open_client(connection: Connection, network: Network) -> AsyncIterator[S3Client]:
-    """:raises AddressRefused: for an endpoint that may not be connected to.
+async def open_client(
+    connection: Connection, network: Network, *, retries: int | None = None, timeout: float = 60
+) -> AsyncIterator[S3Client]:
+    """``retries`` of one request, and seconds that an answer may take.
+
+    :raises AddressRefused: for an endpoint that may not be connected to.
     :raises ValueError, botocore.exceptions.BotoCoreError: for settings with which no request can be made.
     """
     # Without keys of its own, the SDK would look for the service's. An empty one is never looked up.
@@ -59,7 +63,7 @@ async def open_client(connection: Connection, network: Network) -> AsyncIterator
         endpoint_url=connection.endpoint_url,
         aws_access_key_id=connection.access_key,
         aws_secret_access_key=connection.secret_key,
-        config=_client_config(connection, network),
+        config=_client_config(connection, network, MAX_RETRIES if retries is None else retries, timeout),
     )
     async with client as opened:
         yield opened
@@ -123,13 +127,13 @@ def _session() -> AioSession:
     return get_session()
 
 
-def _client_config(connection: Connection, network: Network) -> AioConfig:
+def _client_config(connection: Connection, network: Network, retries: int, timeout: float) -> AioConfig:
     # A store of one's own seldom has a DNS name per bucket; Amazon has, and the SDK knows when to use it.
     usual = "path" if connection.endpoint_url else "auto"
     return AioConfig(
         connect_timeout=5,
-        read_timeout=60,
-        retries={"mode": "standard", "max_attempts": MAX_RETRIES},
+        read_timeout=timeout,
+        retries={"mode": "standard", "max_attempts": retries},
         s3={"addressing_style": "virtual" if connection.virtual_style else usual},
         # The SDK's newer default sends trailing checksums, which many compatible stores refuse.
         request_checksum_calculation="when_required",

@@ -19,6 +19,9 @@ from app.network import AddressRefused
 
 NEEDS: Final = ("bucket_name", "region", "prefix")
 NO_ROLES: Final = "this version cannot assume AWS roles yet; use an integration with access keys"
+RETRIES: Final = 0
+TIMEOUT: Final = 10.0
+"""Of one request, in seconds. Somebody is waiting for the answer, and would rather know soon what a run would retry."""
 FORBIDDEN: Final = ("AccessDenied", "AllAccessDisabled", "403")
 CONTENTS: Final = b"Written, read and deleted by the connection test of a batch export.\n"
 
@@ -166,7 +169,7 @@ class _Check:
 async def _open(trial: Trial) -> AsyncIterator[S3Client]:
     """:raises app.errors.RunError: for settings with which no request can be made."""
     settings = trial.settings
-    opening = open_client(Connection.of(settings), trial.network)
+    opening = open_client(Connection.of(settings), trial.network, retries=RETRIES, timeout=TIMEOUT)
     try:
         client = await opening.__aenter__()
     except (AddressRefused, BotoCoreError, ValueError) as error:
