@@ -91,7 +91,7 @@ def _config(destination: type[Destination], *, optional: bool = False, secrets: 
 def _field(field: FieldInfo, *, secret: bool, optional: bool) -> Any:
     extra: dict[str, Any] = dict(field.json_schema_extra) if isinstance(field.json_schema_extra, dict) else {}
     if secret:
-        extra |= {"format": "password", "writeOnly": True}
+        extra |= {"format": "password"}
     if optional:
         return Field(
             default_factory=lambda: None, alias=field.alias, description=field.description, json_schema_extra=extra

@@ -1,7 +1,7 @@
 """Thousands of generated calls against the running service: none breaks it, and each answer is as documented.
 
-The tool's phase ``coverage``, which tries every edge of every schema, makes some 25,000 calls more and takes minutes: it is
-for changes of schemas, by hand.
+The tool's phase ``coverage``, which tries every edge of every schema, makes some 25,000 calls more and takes minutes:
+it is for changes of schemas, by hand.
 """
 
 import asyncio
