@@ -84,7 +84,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_tags=TAGS,
         redirect_slashes=False,
         redoc_url=None,
-        swagger_ui_parameters={"persistAuthorization": True, "docExpansion": "list"},
+        swagger_ui_parameters={
+            "persistAuthorization": True,
+            "docExpansion": "list",
+            "defaultModelsExpandDepth": 0,  # there are many, and every route shows its own
+        },
     )
     app.add_middleware(BodyLimit, max_bytes=settings.api_max_body_bytes)
     app.add_middleware(OptionalSlash)

@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -34,6 +35,8 @@ from worker.tasks import Works, advance, tick, wake
 if TYPE_CHECKING:
     from arq.typing import WorkerSettingsBase
 
+CANCEL_AGAIN = 1.0
+"""Seconds after which a task that has not ended is cancelled once more."""
 RECONNECT_WAIT = 2.0
 """Seconds between attempts to listen on Redis again."""
 TICKS_MISSED = 3
@@ -90,8 +93,7 @@ class WorkerProcess:
             async with asyncio.TaskGroup() as group:
                 helpers = [group.create_task(self._listen()), group.create_task(self._tick_alone())]
                 await self._pool.serve(stopping)
-                for helper in helpers:
-                    helper.cancel()
+                await _cancel(helpers)
         finally:
             await self._advances.stop()
 
@@ -151,10 +153,18 @@ def _cron_tick(settings: Settings) -> CronJob:
 
 async def _end(listener: Worker) -> None:
     tasks = [listener.main_task, *listener.tasks.values(), *listener.job_tasks.values()]
-    running = [task for task in tasks if task is not None]
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
+    await _cancel([task for task in tasks if task is not None])
+
+
+async def _cancel(tasks: Collection["asyncio.Task[Any]"]) -> None:
+    """Cancel them, and wait until they have ended, whichever way."""
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        # Asked again after a while: a cancellation that comes at the very moment a wait inside a library ends can be
+        # lost there, and the task would go on for ever.
+        _, running = await asyncio.wait(running, timeout=CANCEL_AGAIN)
 
 
 async def serve(settings: Settings) -> None:
