@@ -13,6 +13,7 @@ from pydantic_core import CoreSchema
 
 from app.destinations import DESTINATIONS
 from app.destinations.base import Destination
+from app.destinations.files import FORMAT_COMPRESSIONS
 
 INTEGRATION = "The id of an integration of the project, instead of credentials in the config."
 
@@ -83,9 +84,23 @@ def _config(destination: type[Destination], *, optional: bool = False, secrets: 
             continue
         # Some names are pydantic's own; those fields have another one, and the right one for an alias.
         name_ = f"{key}_" if field.alias else key
-        fields[name_] = (field.annotation, _field(field, secret=key in destination.secrets, optional=optional))
+        fields[name_] = (
+            _annotation(destination, key, field),
+            _field(field, secret=key in destination.secrets, optional=optional),
+        )
     # A response may hold what an older version stored.
     return create_model(name, __config__=ConfigDict(extra="forbid" if secrets else "allow"), **fields)
+
+
+def _annotation(destination: type[Destination], key: str, field: FieldInfo) -> Any:
+    """A field's type; where only some values are taken, those."""
+    match key:
+        case "file_format" if destination.formats:
+            return Literal[tuple(destination.formats)]
+        case "compression" if destination.formats:
+            codecs = dict.fromkeys(codec for name in destination.formats for codec in FORMAT_COMPRESSIONS[name])
+            return Literal[tuple(codecs)] | None
+    return field.annotation
 
 
 def _field(field: FieldInfo, *, secret: bool, optional: bool) -> Any:
