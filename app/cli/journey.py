@@ -10,14 +10,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from aiobotocore.session import get_session
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from types_aiobotocore_s3 import S3Client
 
 from app.cli.local import Local, open_local
 from app.embedded.state import free_port
@@ -27,6 +26,9 @@ from app.events.load import Loaded, Rejections, load_lines, rejections_path
 from app.events.sample import sample_lines
 from app.events.store import open_writer
 from app.runtime import utc_now
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client  # stubs: no part of an installation
 
 PREFIX = "demo/{year}/{month}/{day}"
 HOURS = 24
@@ -196,7 +198,7 @@ def _body(answer: httpx.Response) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_bucket(s3: dict[str, Any]) -> AsyncIterator[S3Client]:
+async def open_bucket(s3: dict[str, Any]) -> AsyncIterator["S3Client"]:
     async with get_session().create_client(
         "s3",
         region_name=s3["region"],
@@ -207,7 +209,7 @@ async def open_bucket(s3: dict[str, Any]) -> AsyncIterator[S3Client]:
         yield client
 
 
-async def read_bucket(s3: S3Client, bucket: str) -> tuple[list[LandedObject], list[dict[str, Any]]]:
+async def read_bucket(s3: "S3Client", bucket: str) -> tuple[list[LandedObject], list[dict[str, Any]]]:
     """The objects there are, their rows counted by reading them, and the first rows of the first one."""
     objects: list[LandedObject] = []
     first_rows: list[dict[str, Any]] = []

@@ -5,16 +5,18 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
 from aiohttp import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
-from types_aiobotocore_s3 import S3Client
 
 from app.network import AddressRefused, Network
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client  # stubs: no part of an installation
 
 MAX_RETRIES: Final = 5
 """Of one request, by the client itself, with its backoff (the contract's section 10.1)."""
@@ -44,7 +46,7 @@ class Connection:
 @asynccontextmanager
 async def open_client(
     connection: Connection, network: Network, *, retries: int | None = None, timeout: float = 60
-) -> AsyncIterator[S3Client]:
+) -> AsyncIterator["S3Client"]:
     """``retries`` of one request, and seconds that an answer may take.
 
     :raises AddressRefused: for an endpoint that may not be connected to.

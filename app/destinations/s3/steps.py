@@ -3,11 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError
-from types_aiobotocore_s3 import S3Client
 
 from app.destinations.keys import join, render_prefix
 from app.destinations.s3.client import Connection, create_arguments, open_client
@@ -16,6 +15,9 @@ from app.destinations.s3.upload import value_of
 from app.destinations.steps import NOT_CONFIGURED, Step, StepResult, Trial
 from app.errors import RunError
 from app.network import AddressRefused
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client  # stubs: no part of an installation
 
 NEEDS: Final = ("bucket_name", "region", "prefix")
 NO_ROLES: Final = "this version cannot assume AWS roles yet; use an integration with access keys"
@@ -94,7 +96,7 @@ WRITE_ACCESS: Final = Step(
 class _Check:
     """One object on its way through everything that an export does, or that people do with what it exports."""
 
-    def __init__(self, client: S3Client, settings: dict[str, Any], key: str) -> None:
+    def __init__(self, client: "S3Client", settings: dict[str, Any], key: str) -> None:
         self._client = client
         self._at: dict[str, Any] = {"Bucket": settings["bucket_name"], "Key": key}
         self._prefix = settings["prefix"]
@@ -166,7 +168,7 @@ class _Check:
 
 
 @asynccontextmanager
-async def _open(trial: Trial) -> AsyncIterator[S3Client]:
+async def _open(trial: Trial) -> AsyncIterator["S3Client"]:
     """:raises app.errors.RunError: for settings with which no request can be made."""
     settings = trial.settings
     opening = open_client(Connection.of(settings), trial.network, retries=RETRIES, timeout=TIMEOUT)

@@ -7,14 +7,16 @@ completed by :meth:`Upload.commit`; until then the store lists nothing.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
-from types_aiobotocore_s3 import S3Client
 
 from app.destinations.s3.errors import LOST, NotS3, may_have_worked
 from app.errors import DataError, Transient
 from app.streams import see_through
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client  # stubs: no part of an installation
 
 MIB: Final = 1024 * 1024
 PART_BYTES: Final = 16 * MIB
@@ -41,7 +43,7 @@ def part_bytes(number: int) -> int:
 class Bucket:
     """A bucket, and what every object in it is created with (encryption, say)."""
 
-    client: S3Client
+    client: "S3Client"
     name: str
     extra: Mapping[str, Any]
     attempt: str
