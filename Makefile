@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install test lint types demo dev bench migrate lock clean
+.PHONY: help install test soak lint types demo dev bench migrate lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,9 @@ $(STAMP): requirements-dev.lock pyproject.toml
 
 test: $(STAMP)  ## all tests, against real Postgres, Valkey and S3 servers
 	$(BIN)/python -m pytest $(ARGS)
+
+soak: $(STAMP)  ## everything breaks for some minutes, then every row is looked for
+	$(BIN)/python -m tests.soak $(ARGS)
 
 lint: $(STAMP)  ## ruff and the import contracts
 	$(BIN)/ruff check .

@@ -22,11 +22,13 @@
         │   ├── Transient           network, restart, time-out
         │   ├── Throttled           the other side asks us to slow down
         │   ├── SourceUnavailable   the event store does not answer
+        │   ├── Unsettled           rows of the window may still be committed to the event store
         │   └── Defect              ours: a bug; tried again, for what brought it out may pass
         └── Terminal                the same attempt would fail again
             ├── Misconfigured       settings or permissions of the destination must be changed first
             ├── DataError           rows that the destination cannot take
-            └── Unsupported         this version cannot do what the export asks for
+            ├── Unsupported         this version cannot do what the export asks for
+            └── TimedOut            it took longer than runs of its interval may
 
 ``LeaseLost`` is none of these: the run belongs to another worker, so nothing may be recorded.
 """
@@ -176,6 +178,10 @@ class SourceUnavailable(Retryable):
     error_class = "source"
 
 
+class Unsettled(Retryable):
+    error_class = "source"
+
+
 class Defect(Retryable):
     error_class = "defect"
 
@@ -196,6 +202,10 @@ class DataError(Terminal):
 
 class Unsupported(Terminal):
     error_class = "unsupported"
+
+
+class TimedOut(Terminal):
+    error_class = "timeout"
 
 
 class LeaseLost(BatchExportsError):

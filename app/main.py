@@ -16,8 +16,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.backfills import routes as backfills
+from app.exports import interval_routes, trial_routes
 from app.exports import routes as exports
-from app.exports import trial_routes
 from app.http.body_limit import BodyLimit
 from app.http.errors import install_error_handlers
 from app.http.methods import install_method_errors
@@ -25,9 +25,11 @@ from app.http.paths import in_organization, in_project
 from app.http.slash import OptionalSlash
 from app.integrations import routes as integrations
 from app.logs import routes as logs
+from app.notifications import routes as notifications
 from app.runs import routes as runs
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
+from app.verification import routes as verification
 
 READY_LIMIT = 3.0
 """Seconds in which the services must answer for this process to be ready."""
@@ -44,7 +46,10 @@ class Mount:
 
 
 ON_EVERY_MOUNT = (trial_routes.router, exports.router, backfills.actions, logs.router)
-IN_PROJECTS = (*ON_EVERY_MOUNT, integrations.router, runs.router, logs.runs, backfills.router, backfills.retries)
+IN_PROJECTS = (
+    *(*ON_EVERY_MOUNT, integrations.router, notifications.router),
+    *(runs.router, verification.router, logs.runs, backfills.router, backfills.retries, interval_routes.router),
+)
 MOUNTS = (
     Mount("projects", "/api/projects/{project_id}", IN_PROJECTS, in_project),
     Mount("environments", "/api/environments/{project_id}", IN_PROJECTS, in_project),
@@ -57,7 +62,9 @@ TAGS = [
     {"name": "connection tests", "description": "Trying out a destination, step by step. Nothing is stored."},
     {"name": "runs", "description": "One window of an export, on its way to the destination."},
     {"name": "backfills", "description": "A range of the past, exported window by window."},
+    {"name": "intervals", "description": "What became of every interval of an export."},
     {"name": "logs", "description": "What runs have to say to people."},
+    {"name": "notifications", "description": "Who is told when a run fails, an export is paused, or one is late."},
 ]
 
 DESCRIPTION = """Streams product-analytics events to people's own stores.

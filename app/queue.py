@@ -17,7 +17,9 @@ from redis.exceptions import RedisError
 from app.errors import SetupError
 from app.settings import RedisSettings
 
-QUEUE_NAME = "batch_exports:hints"
+CONTROL = "batch_exports:control"
+"""What must be heard at once however many runs wait: ticks and backfills."""
+RUNS = "batch_exports:runs"
 WAKE = "wake"
 ADVANCE = "advance"
 
@@ -52,7 +54,7 @@ def open_redis(settings: RedisSettings) -> ArqRedis:
         raise SetupError(
             "BATCH_EXPORTS_REDIS_URL is not a URL; it should look like redis://:password@host:6379/0"
         ) from None
-    redis = ArqRedis(pool, job_serializer=serialize, job_deserializer=deserialize, default_queue_name=QUEUE_NAME)
+    redis = ArqRedis(pool, job_serializer=serialize, job_deserializer=deserialize, default_queue_name=CONTROL)
     redis.auto_close_connection_pool = True
     return redis
 
@@ -72,22 +74,22 @@ class Queue:
 
     async def wake(self, run_id: UUID) -> None:
         """A run is ready to be claimed."""
-        await self._send(WAKE, str(run_id))
+        await self._send(RUNS, WAKE, str(run_id))
 
     async def advance(self, backfill_id: UUID) -> None:
         """A backfill may have a next window."""
-        await self._send(ADVANCE, str(backfill_id))
+        await self._send(CONTROL, ADVANCE, str(backfill_id))
 
     async def ping(self) -> None:
         """:raises redis.exceptions.RedisError: when Redis does not answer."""
         await self._redis.ping()
 
-    async def _send(self, job: str, identifier: str) -> None:
+    async def _send(self, queue: str, job: str, identifier: str) -> None:
         try:
             # Each hint has an id of its own: arq silently drops a job whose id it has seen, and hints are cheap.
             job_id = f"{job}:{identifier}:{uuid4().hex}"
             async with asyncio.timeout(self._limit):
-                await self._redis.enqueue_job(job, identifier, _job_id=job_id, _queue_name=QUEUE_NAME)
+                await self._redis.enqueue_job(job, identifier, _job_id=job_id, _queue_name=queue)
         except (RedisError, OSError) as error:
             log.warning("hint not sent; workers will find the work by themselves", job=job, reason=type(error).__name__)
 

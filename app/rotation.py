@@ -11,7 +11,7 @@ from app.crypto import Cipher
 from app.db.engine import Sessions
 from app.db.repository import Repository
 from app.errors import SetupError
-from app.models import Export, Integration
+from app.models import Export, Integration, NotificationChannels
 
 BATCH = 200
 """Rows of one transaction. The API may wait for their locks, as long as so many small documents take: milliseconds."""
@@ -26,7 +26,11 @@ class Sealed:
 
 
 def _sealed() -> Iterator[Sealed]:
-    for model, column in ((Export, "destination_config"), (Integration, "sensitive_config")):
+    for model, column in (
+        (Export, "destination_config"),
+        (Integration, "sensitive_config"),
+        (NotificationChannels, "webhook_secret"),
+    ):
         assert isinstance(model.__table__, Table)
         yield Sealed(model.__table__, column)
 

@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.clocks import utc_now
 from app.crypto import Cipher
 from app.db.engine import DATABASE_ERRORS, Sessions, create_engine, create_sessions, parse_url
 from app.db.migrate import is_behind
@@ -18,10 +19,6 @@ from app.ratelimit import RateLimit
 from app.settings import Settings
 from app.sources import open_source
 from app.sources.base import Source
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)

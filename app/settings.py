@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import SetupError
 from app.network import parse_allowed
+from app.smtp import SmtpServer
 
 ENV_PREFIX = "BATCH_EXPORTS_"
 
@@ -34,10 +35,16 @@ def _checked_hosts(value: list[str]) -> list[str]:
     return value
 
 
+def _smtp_url(value: SecretStr) -> SecretStr:
+    SmtpServer.parse(value.get_secret_value())
+    return value
+
+
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_comma_separated)]
 Texts = Annotated[list[str], NoDecode, BeforeValidator(_comma_separated)]
 Hosts = Annotated[Texts, AfterValidator(_checked_hosts)]
+SmtpUrl = Annotated[SecretStr, AfterValidator(_smtp_url)]
 
 
 class _Group(BaseSettings):
@@ -92,6 +99,10 @@ class LimitSettings(_Group):
     max_concurrent_backfills: int = Field(
         5, ge=1, description="Unfinished backfills of one project; one more is answered with 429."
     )
+    verify_time_limit: Seconds = Field(
+        timedelta(seconds=60),
+        description="How long a request may verify a run; `batch-exports runs verify` takes as long as it takes.",
+    )
 
 
 class NetworkSettings(_Group):
@@ -124,12 +135,25 @@ class RunSettings(_Group):
     settle_delay: Seconds = Field(
         timedelta(seconds=30), description="How long past its end an interval is left alone, for rows still arriving."
     )
+    late_commit_wait: Seconds = Field(
+        timedelta(seconds=60),
+        description="How long an attempt waits for transactions at the event store that may still commit rows of its "
+        "interval. After that it fails, and is made again later.",
+    )
     retry_backoff_initial: Seconds = Field(
         timedelta(seconds=1), description="Upper bound of the first random wait before a failed run is tried again."
     )
     retry_backoff_max: Seconds = Field(timedelta(minutes=10), description="Upper bound of every later wait.")
-    retry_max_attempts: int = Field(
-        10, ge=1, description="Attempts before a run whose error might have passed ends FailedRetryable."
+    retry_max_attempts: int | None = Field(
+        None,
+        ge=1,
+        description="Attempts in a row that may fail alike. By default errors that may pass are met with new attempts "
+        "until the time limit of the interval has passed since the first one.",
+    )
+    run_time_limit: Seconds | None = Field(
+        None,
+        description="How long an attempt may take, and failed ones are repeated, instead of what the interval allows: "
+        "20 minutes for exports every 5 or 15 minutes, 6 hours for hourly, 1 day for daily, 3 days for weekly ones.",
     )
     batch_bytes: int = Field(
         8 * 1024 * 1024, ge=64 * 1024, description="Size of one Arrow batch on its way from source to destination."
@@ -156,7 +180,12 @@ class LogSettings(_Group):
 
 
 class WorkerSettings(_Group):
-    worker_slots: int = Field(2, ge=1, description="Runs at the same time in one worker process.")
+    worker_slots: int = Field(
+        2,
+        ge=0,
+        description="Runs at the same time in one worker process. With 0 it makes none, and only schedules, moves "
+        "backfills on and sends notifications.",
+    )
     worker_poll_interval: Seconds = Field(
         timedelta(seconds=5), description="How often an idle worker looks into Postgres by itself, hints or none."
     )
@@ -174,6 +203,46 @@ class WorkerSettings(_Group):
     )
 
 
+class NotificationSettings(_Group):
+    auto_pause_after: int = Field(
+        10,
+        ge=0,
+        description="Failed runs among the latest ones of an export (24 hourly, 7 daily, 4 weekly, an hour of minutes) "
+        "after which it is paused; never more than there are of these. 0 never pauses.",
+    )
+    overdue_after: Seconds | None = Field(
+        None,
+        description="How long past its settling and its random delay an interval's run may take to end before people "
+        "are told. By default one interval, and 15 minutes at least.",
+    )
+    smtp_url: SmtpUrl | None = Field(
+        None,
+        description="The mail server: smtp://user:password@host:587 or smtps://user:password@host:465. Without one no "
+        "e-mail is sent.",
+    )
+    smtp_from: str | None = Field(
+        None,
+        pattern=r"^[^\r\n\x00]*$",
+        description="Sender of e-mails: `exports@example.com` or `Exports <exports@example.com>`.",
+    )
+    smtp_starttls: bool = Field(
+        True,
+        description="Whether smtp:// insists on encryption. Switch it off only for a server in your own network.",
+    )
+    notification_poll_interval: Seconds = Field(
+        timedelta(seconds=2), description="How often a worker looks for notifications that are to be sent."
+    )
+    notification_give_up_after: Seconds = Field(
+        timedelta(days=1), description="How long sending a notification is tried again."
+    )
+
+    @model_validator(mode="after")
+    def _mail_has_a_sender(self) -> Self:
+        if self.smtp_url is not None and self.smtp_from is None:
+            raise ValueError("SMTP_FROM must be set where SMTP_URL is")
+        return self
+
+
 class Settings(
     DatabaseSettings,
     RedisSettings,
@@ -184,6 +253,7 @@ class Settings(
     RunSettings,
     LogSettings,
     WorkerSettings,
+    NotificationSettings,
 ):
     """All settings of one process. Frozen; made once, at the composition root."""
 

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Any, TypeAlias, TypeVar
 
@@ -23,16 +24,27 @@ Batches: TypeAlias = AsyncGenerator[pa.RecordBatch, None]
 
 
 @dataclass(frozen=True, slots=True)
+class FileEnd:
+    """What is known of a file once it is whole."""
+
+    sha256: str
+    """Of its bytes, in hexadecimal digits."""
+    min_timestamp: datetime | None
+    max_timestamp: datetime | None
+    """The least and the greatest ``timestamp`` of its rows; None where rows have none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """A piece of one encoded file. Files come one after another, never interleaved.
 
-    ``file`` counts from 0; ``rows`` is how many rows this piece completes; ``last`` is true on a file's final piece.
+    ``file`` counts from 0; ``rows`` is how many rows this piece completes; a file's final piece alone has ``end``.
     """
 
     file: int
     data: bytes
     rows: int
-    last: bool
+    end: FileEnd | None = None
 
 
 Chunks: TypeAlias = AsyncGenerator[Chunk, None]

@@ -4,7 +4,7 @@ import logging
 import sys
 
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from app.settings import Settings
 
@@ -12,6 +12,13 @@ RUNS_FINISHED = Counter("batch_exports_runs_finished_total", "Runs by how they e
 ROWS_EXPORTED = Counter("batch_exports_rows_exported_total", "Rows of completed runs.", ["destination"])
 BYTES_EXPORTED = Counter("batch_exports_bytes_exported_total", "Bytes written by completed runs.", ["destination"])
 LOG_LINES_DROPPED = Counter("batch_exports_log_lines_dropped_total", "Lines of exports' logs that could not be stored.")
+INTERVALS_MISSING = Counter(
+    "batch_exports_intervals_missing_total", "Intervals that had no run though they should have had one; one was made."
+)
+INTERVALS_OVERDUE = Gauge(
+    "batch_exports_intervals_overdue",
+    "Intervals that should have been exported by now; those without a run count as one per export.",
+)
 RUN_SECONDS = Histogram(
     "batch_exports_run_seconds",
     "From claim to the end of an attempt.",

@@ -9,13 +9,14 @@ from typing import Any
 
 import psutil
 
-from benchmarks import export, load, reads
+from benchmarks import export, load, reads, recovery
 from benchmarks.tables import Table
 
 BENCHMARKS: Mapping[str, Callable[[int], Coroutine[Any, Any, Table]]] = {
     "load": load.measure,
     "export": export.measure,
     "reads": reads.measure,
+    "recovery": recovery.measure,
 }
 
 

@@ -1,19 +1,38 @@
 """Rows for tests, with everything filled in that a test does not care about."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.clocks import elapsing
 from app.crypto import Cipher
 from app.models import Backfill, Export, Integration, Organization, Project
+from app.runs.claims import Claim
 from app.tenants.service import create_organization, create_project
 
 
 def utc(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=UTC)  # type: ignore[misc, arg-type]
+
+
+CLAIM: dict[str, Any] = {
+    "epoch": 1,
+    "attempt": 0,
+    "project_id": 1,
+    "backfill_id": None,
+    "model": "events",
+    "destination_type": "NoOp",
+    "destination_config": b"",
+    "start": utc(2026, 1, 1),
+    "end": utc(2026, 1, 2),
+    "select_by": "ingested_at",
+    "interval": "hour",
+    "lease_ttl": timedelta(seconds=40),
+    "claimed_at": utc(2026, 6, 1),
+}
 
 
 async def make_project(session: AsyncSession, organization: Organization | None = None) -> Project:
@@ -103,3 +122,8 @@ async def make_integration(
     session.add(integration)
     await session.flush()
     return integration
+
+
+def make_claim(**values: Any) -> Claim:
+    """A claim of no row, for what works on claims."""
+    return Claim(**{**CLAIM, "run_id": uuid4(), "export_id": uuid4(), "asked": elapsing(), **values})

@@ -39,12 +39,20 @@ NESTED = {
     "delete_integration",
     "list_backfills",
     "list_integrations",
+    "list_intervals",
+    "list_notification_deliveries",
+    "list_files",
     "list_run_logs",
     "list_runs",
+    "replace_notification_channels",
     "retrieve_backfill",
     "retrieve_integration",
+    "retrieve_notification_channels",
     "retrieve_run",
     "retry_run",
+    "rotate_webhook_secret",
+    "send_test_notification",
+    "verify_run",
 }
 
 
@@ -107,7 +115,7 @@ def test_every_body_has_an_example_that_works(document: dict[str, Any], operatio
     }
     assert bodies == {
         *("ExportWrite", "ExportPatch", "BackfillWrite", "Unpause"),
-        *("IntegrationWrite", "NewTrial", "StoredTrial"),
+        *("IntegrationWrite", "NewTrial", "StoredTrial", "ChannelsWrite"),
     }
     for name in bodies:
         assert document["components"]["schemas"][name]["examples"]

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from app.embedded import Stack
 from app.errors import SetupError
-from app.queue import ADVANCE, QUEUE_NAME, WAKE, Queue, deserialize, open_redis, serialize
+from app.queue import ADVANCE, CONTROL, RUNS, WAKE, Queue, deserialize, open_redis, serialize
 from app.settings import RedisSettings
 from tests.worker.proxy import open_proxy
 
@@ -33,9 +33,9 @@ async def url(stack: Stack) -> AsyncIterator[str]:
     await redis.aclose()
 
 
-async def hints(url: str) -> list[tuple[str, list[Any]]]:
+async def hints(url: str, queue: str = RUNS) -> list[tuple[str, list[Any]]]:
     redis = open_redis(redis_settings(url))
-    jobs = [json.loads(await redis.get(f"arq:job:{name.decode()}")) for name in await redis.zrange(QUEUE_NAME, 0, -1)]
+    jobs = [json.loads(await redis.get(f"arq:job:{name.decode()}")) for name in await redis.zrange(queue, 0, -1)]
     await redis.aclose()
     return [(job["f"], job["a"]) for job in jobs]
 
@@ -45,7 +45,8 @@ async def test_hints_carry_an_id_as_json(url: str) -> None:
     await queue.wake(run_id)
     await queue.advance(backfill_id)
     await queue.aclose()
-    assert await hints(url) == [(WAKE, [str(run_id)]), (ADVANCE, [str(backfill_id)])]
+    assert await hints(url, RUNS) == [(WAKE, [str(run_id)])]
+    assert await hints(url, CONTROL) == [(ADVANCE, [str(backfill_id)])]
 
 
 async def test_the_same_hint_may_be_sent_again(url: str) -> None:

@@ -46,7 +46,8 @@ class RunPool:
         try:
             await stopping.wait()
             self.ring()
-            await asyncio.wait(slots, timeout=self._grace)
+            if slots:
+                await asyncio.wait(slots, timeout=self._grace)
         finally:
             for slot in slots:
                 slot.cancel()

@@ -1,14 +1,21 @@
 """The SQL of advancing backfills."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import Interval, case, cast, exists, func, literal, select, update
 
 from app.db.repository import Repository
 from app.models import Backfill, BackfillStatus, Export, Run, RunStatus
 from app.models.enums import UNFINISHED_BACKFILL, UNFINISHED_RUN
+from app.runs.limits import TIME_LIMITS
+from app.runs.repository import RunRepository
+
+UNBOUNDED_LIMIT: Final = timedelta(days=31)
+"""How long a backfill without a start or an end may take. Others have the length of their range (the contract's section
+6.3), and never less than what two attempts at one run may take."""
 
 BUSY = exists().where(Run.backfill_id == Backfill.id, Run.status.in_(UNFINISHED_RUN))
 """A run of the backfill is unfinished."""
@@ -82,3 +89,31 @@ class BackfillPasses(Repository):
             .limit(limit)
         )
         return (await self.session.scalars(query)).all()
+
+    async def time_out(self, now: datetime) -> Sequence[UUID]:
+        """End those that have taken longer than they may, with their unfinished runs; which ones."""
+        limit = case(
+            *((Export.interval == name, cast(literal(2 * span), Interval)) for name, span in TIME_LIMITS.items())
+        )
+        longest = func.coalesce(Backfill.end_at - Backfill.start_at, literal(UNBOUNDED_LIMIT))
+        overdue = (
+            select(Backfill.id)
+            .join(Export, Export.id == Backfill.export_id)
+            .where(
+                Backfill.status.in_(UNFINISHED_BACKFILL),
+                # A retry is one run, which has a limit of its own.
+                Backfill.retry_of.is_(None),
+                Backfill.created_at + func.greatest(longest, limit) < now,
+            )
+            .with_for_update(skip_locked=True, of=Backfill)
+        )
+        statement = (
+            update(Backfill)
+            .where(Backfill.id.in_(overdue.scalar_subquery()))
+            .values(status=BackfillStatus.TIMED_OUT, finished_at=now, last_updated_at=now)
+            .returning(Backfill.id)
+        )
+        ended = (await self.session.scalars(statement)).all()
+        for backfill_id in ended:
+            await RunRepository(self.session).cancel_of_backfill(backfill_id, now)
+        return ended

@@ -2,7 +2,7 @@
 
 import typer
 
-from app.cli import demo, encryption, events, flags, serve, stack, tenants
+from app.cli import demo, encryption, events, flags, notifications, runs, serve, stack, tenants
 
 app = typer.Typer(
     name="batch-exports",
@@ -19,6 +19,8 @@ app.add_typer(tenants.organizations, name="organizations")
 app.add_typer(tenants.projects, name="projects")
 app.add_typer(tenants.keys, name="keys")
 app.add_typer(flags.app, name="flags")
+app.add_typer(notifications.app, name="notifications")
+app.add_typer(runs.app, name="runs")
 app.add_typer(encryption.app, name="encryption")
 app.add_typer(events.app, name="events")
 

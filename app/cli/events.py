@@ -7,11 +7,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from app.cli.output import Json, emit, errors, open_settings, run, verb
 from app.cli.tenants import open_session
+from app.clocks import utc_now
 from app.errors import SetupError
 from app.events.files import LineFile, open_lines
 from app.events.load import Loaded, Rejections, load_lines, rejections_path
 from app.events.store import open_writer
-from app.runtime import utc_now
 from app.tenants.repository import TenantRepository
 
 app = typer.Typer(help="The event store.", no_args_is_help=True)

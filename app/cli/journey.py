@@ -19,13 +19,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from app.cli.local import Local, open_local
+from app.clocks import utc_now
 from app.embedded.state import free_port
 from app.errors import SetupError
 from app.events.files import open_lines
 from app.events.load import Loaded, Rejections, load_lines, rejections_path
 from app.events.sample import sample_lines
 from app.events.store import open_writer
-from app.runtime import utc_now
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client  # stubs: no part of an installation

@@ -9,9 +9,9 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.cli.output import Json, emit, fail, open_settings, run, verb
+from app.clocks import utc_now
 from app.db.engine import create_engine, create_sessions
 from app.models import ApiKey
-from app.runtime import utc_now
 from app.tenants.repository import TenantRepository
 from app.tenants.service import SCOPES, create_api_key, create_organization, create_project
 

@@ -1,10 +1,12 @@
 """The seam towards destinations: a class with its config, and one verb that pulls."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -37,23 +39,109 @@ class DestinationConfig(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """An object that one ``write`` has made visible."""
+
+    key: str
+    rows: int
+    bytes: int
+    sha256: str
+    """Of its bytes as they are stored, in hexadecimal digits."""
+    min_timestamp: datetime | None = None
+    max_timestamp: datetime | None = None
+    """The least and the greatest ``timestamp`` of its rows; None where rows have none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """What one ``write`` left at the destination."""
 
     rows: int
     bytes: int
-    files: tuple["WrittenFile", ...] = ()
+    files: tuple[WrittenFile, ...] = ()
+    manifest: WrittenFile | None = None
+    location: str = ""
+    """The store and its container, without secrets; empty for destinations that store no files."""
+    undeleted: tuple[str, ...] = ()
+    """Keys that this write has replaced and could not delete; the reason is in ``undeleted_reason``."""
+    undeleted_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class WrittenFile:
-    key: str
-    rows: int
+class Fetched:
+    """An object that was read back."""
+
     bytes: int
+    sha256: str
 
 
-async def always() -> None:
-    """A fence that lets everything pass."""
+class Stored(Protocol):
+    """What lies at a destination that stores files. Its methods raise :class:`app.errors.RunError`."""
+
+    async def fetch(self, key: str, path: Path) -> Fetched | None:
+        """Copy an object to a file. None: it is not there."""
+        ...
+
+    async def keys(self, beginning: str) -> Sequence[str] | None:
+        """Of all objects whose keys begin so. None: the credentials may not list."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What is on record, at the location of a write, of other attempts at its window and of other runs of it."""
+
+    stale: tuple[str, ...] = ()
+    """Keys that may be there and that the write does not overwrite: to be deleted once its own objects are visible."""
+    replaces: bool = False
+    """An earlier run of the window was completed. What has been overwritten of it cannot be had back, so a write that
+    has begun to become visible goes on to its end, even when it is cancelled."""
+
+
+class Fence(Protocol):
+    """Whether this attempt may still change what others see: the run may be another worker's by now."""
+
+    async def announce(self, location: str, keys: Sequence[str]) -> Earlier:
+        """Renew the lease, and put on record what is about to become visible under ``keys`` at ``location``.
+
+        :raises app.errors.LeaseLost: when this attempt may no longer commit.
+        """
+        ...
+
+    async def confirm(self) -> None:
+        """Renew the lease.
+
+        :raises app.errors.LeaseLost: as above.
+        """
+        ...
+
+    async def owns(self) -> bool:
+        """Whether no other worker can have the run or its window yet, though it may have been cancelled: only then may
+        what this attempt has made visible be taken back."""
+        ...
+
+    def check(self) -> None:
+        """To be called right before each request whose effect others see; it asks nobody, so it costs nothing.
+
+        :raises app.errors.LeaseLost: when the last renewal is so long ago that another worker may have the run.
+        """
+        ...
+
+
+class Unfenced:
+    """A fence that lets everything pass, and knows of no earlier attempts."""
+
+    async def announce(self, location: str, keys: Sequence[str]) -> Earlier:
+        return Earlier()
+
+    async def confirm(self) -> None:
+        pass
+
+    async def owns(self) -> bool:
+        return True
+
+    def check(self) -> None:
+        pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +159,10 @@ class Target:
     """Batches to files, in the format the config names; None for destinations that take rows."""
     extension: str = ""
     """Behind the key's name, codec suffix included: ``jsonl.gz``."""
-    fence: Callable[[], Awaitable[None]] = field(default=always, compare=False)
-    """Awaited right before anything becomes visible.
-
-    :raises app.errors.LeaseLost: when this attempt may no longer commit.
-    """
+    gently: bool = False
+    """The destination has asked to slow down: send one thing at a time."""
+    fence: Fence = field(default_factory=Unfenced, compare=False)
+    """Asked right before anything becomes visible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +229,36 @@ class Destination(ABC):
 
     @abstractmethod
     async def write(self, batches: Batches, target: Target) -> Written:
-        """Pull every batch and store it. An empty stream leaves nothing.
+        """Pull every batch and store it. An empty stream leaves nothing, and still needs the destination to be there.
 
         Nothing is visible before this returns; on an error, or when cancelled, it cleans up behind itself.
 
         :raises app.errors.Retryable: a later attempt may succeed.
         :raises app.errors.Terminal: it would not.
         """
+
+    @property
+    def location(self) -> str:
+        """See :attr:`Written.location`."""
+        return ""
+
+    @property
+    def max_file_bytes(self) -> int | None:
+        """Bytes after which a file ends and the next one begins; None: there is one file, of any size."""
+        return None
+
+    async def discard(self, keys: Sequence[str], attempt: str | None = None) -> None:
+        """Delete objects that a write of this destination has made visible. Only of use where files are stored.
+
+        ``attempt``, the run's id and the epoch (``<id>/<epoch>``), spares what another attempt has put in their place.
+
+        :raises app.errors.RunError: as for :meth:`write`.
+        """
+        raise NotImplementedError(f"{self.name} stores no files")
+
+    def stored(self) -> AbstractAsyncContextManager[Stored]:
+        """For reading back. Only of use where files are stored.
+
+        :raises app.errors.RunError: for settings with which no request can be made.
+        """
+        raise NotImplementedError(f"{self.name} stores no files")

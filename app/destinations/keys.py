@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime
 from string import Formatter
 
+MANIFEST = "_manifest.json"
 START_OF_TIME = "START"
 """What ``{data_interval_start}`` is in a prefix when the window has no start."""
 
@@ -44,11 +45,22 @@ def render_prefix(template: str, table: str, start: datetime | None, end: dateti
 def object_key(prefix: str, start: datetime | None, end: datetime, extension: str, number: int | None = None) -> str:
     """``<prefix>/<start>-<end>[-<number>].<extension>``; ``prefix`` is rendered already, ``extension`` has no dot."""
     numbered = "" if number is None else f"-{number}"
-    return join(prefix, f"{_window(start, end)}{numbered}.{extension}")
+    return f"{stem(prefix, start, end)}{numbered}.{extension}"
 
 
 def manifest_key(prefix: str, start: datetime | None, end: datetime) -> str:
-    return join(prefix, f"{_window(start, end)}_manifest.json")
+    return f"{stem(prefix, start, end)}{MANIFEST}"
+
+
+def stem(prefix: str, start: datetime | None, end: datetime) -> str:
+    """What the keys of all objects of a window begin with, and those of no other window."""
+    return join(prefix, _window(start, end))
+
+
+def names(prefix: str, start: datetime | None, end: datetime, extension: str) -> re.Pattern[str]:
+    """Which keys a window's objects may have, however many there are: files in this format, and the manifest."""
+    beginning = re.escape(stem(prefix, start, end))
+    return re.compile(rf"{beginning}(?:(?:-\d+)?\.{re.escape(extension)}|{re.escape(MANIFEST)})")
 
 
 def _window(start: datetime | None, end: datetime) -> str:

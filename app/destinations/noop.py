@@ -23,5 +23,5 @@ class NoOp(Destination):
         async with aclosing(batches):
             async for batch in batches:
                 rows += batch.num_rows
-        await target.fence()
+        await target.fence.confirm()
         return Written(rows=rows, bytes=0)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 from uuid import uuid4
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -94,18 +94,47 @@ class Application:
     def __init__(self, mirror: Mirror, access_key_id: str) -> None:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._mirror = mirror
+        self._backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
         self._access_key_id = access_key_id
 
     def __call__(self, environ: dict[str, Any], start_response: Respond) -> Iterable[bytes]:
         if (refusal := self._refusal(environ)) is not None:
-            body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{refusal}</Code></Error>'.encode()
-            start_response("403 Forbidden", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
-            return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+            return self._refuse(environ, start_response, "403 Forbidden", refusal)
+        if (broken := self._broken_rule(environ)) is not None:
+            # Read all the same: what is left of a request would pass for the next one.
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            return self._refuse(environ, start_response, *broken)
         body = b"".join(self._moto(environ, start_response))
         if environ["REQUEST_METHOD"] in ("PUT", "POST", "DELETE"):
             bucket = unquote(environ["PATH_INFO"]).lstrip("/").split("/", 1)[0]
             self._mirror.update(bucket)
         return [body]
+
+    def _refuse(self, environ: dict[str, Any], start_response: Respond, status: str, code: str) -> Iterable[bytes]:
+        body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code></Error>'.encode()
+        start_response(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+    def _broken_rule(self, environ: dict[str, Any]) -> tuple[str, str] | None:
+        """Status and code for parts and completions that S3 refuses and moto does not: of uploads that are not there
+        any more, and with an ``If-Match`` that does not."""
+        upload_id = parse_qs(environ.get("QUERY_STRING", "")).get("uploadId", [""])[0]
+        if not upload_id or environ["REQUEST_METHOD"] not in ("PUT", "POST"):
+            return None
+        bucket, _, key = environ["PATH_INFO"].encode("latin-1").decode().lstrip("/").partition("/")
+        found = self._backend.buckets.get(bucket)
+        if found is None:
+            return None
+        there = found.keys.get(key)
+        done = there is not None and there.multipart is not None and there.multipart.id == upload_id
+        if upload_id not in found.multiparts and not done:
+            return "404 Not Found", "NoSuchUpload"
+        wanted = environ.get("HTTP_IF_MATCH")
+        if wanted is None or environ["REQUEST_METHOD"] != "POST" or done:
+            return None
+        if there is None:
+            return "404 Not Found", "NoSuchKey"
+        return None if wanted.strip('"') == there.etag.strip('"') else ("412 Precondition Failed", "PreconditionFailed")
 
     def _refusal(self, environ: dict[str, Any]) -> str | None:
         signed = environ.get("HTTP_AUTHORIZATION") or unquote(environ.get("QUERY_STRING", ""))

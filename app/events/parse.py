@@ -4,7 +4,6 @@ Properties are never decoded: their text goes into the store as it came, to the 
 allows and Postgres cannot store as text, NUL and lone surrogates, is removed; nothing else is touched.
 """
 
-import re
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID, uuid4
@@ -12,18 +11,10 @@ from uuid import UUID, uuid4
 import msgspec
 
 from app.errors import BatchExportsError
+from app.json_text import SUSPECT, without_unreadable
 
 MAX_LINE_BYTES = 20 * 1024 * 1024
 """A longer line is refused unread: one event must not be able to fill the memory."""
-
-_SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
-"""Whether a line may hold an escape that is to be removed; most lines are done with after this one search."""
-_ESCAPE = re.compile(
-    rb"(?P<pair>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-    rb"|(?P<unstorable>\\u(?:0000|[dD][89a-fA-F][0-9a-fA-F]{2}))"
-    rb"|(?P<other>\\.)"
-)
-"""Every escape of a JSON text, one after another, so that an escaped backslash is never taken for the start of one."""
 
 
 class Rejected(BatchExportsError):
@@ -74,8 +65,8 @@ def parse_line(line: bytes, now: datetime) -> Parsed:
     :raises Rejected: when it is no JSON object, lacks ``event`` or ``distinct_id``, or holds a value of the wrong kind.
     """
     sanitised = False
-    if _SUSPECT.search(line) is not None:
-        clean = _ESCAPE.sub(_storable, line)
+    if SUSPECT.search(line) is not None:
+        clean = without_unreadable(line)
         line, sanitised = clean, clean != line
     try:
         read = _decode(line)
@@ -98,10 +89,6 @@ def parse_line(line: bytes, now: datetime) -> Parsed:
     except RecursionError:
         raise Rejected("nested too deeply") from None
     return Parsed(row, sanitised)
-
-
-def _storable(escape: re.Match[bytes]) -> bytes:
-    return b"" if escape.lastgroup == "unstorable" else escape[0]
 
 
 def _filled(text: str, field: str) -> str:

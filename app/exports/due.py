@@ -22,6 +22,17 @@ WINDOWS_PER_PASS = 1000
 log = structlog.get_logger(__name__)
 
 
+def due_range(export: Export, now: datetime) -> tuple[datetime, datetime]:
+    """What has closed and fires though it has no run yet: windows from the first of these boundaries on that end by the
+    second."""
+    schedule = schedule_of(export)
+    last = schedule.align(now if export.end_at is None else min(now, export.end_at))
+    first = export.next_start
+    if export.start_at is not None:
+        first = max(first, min(last, schedule.align(export.start_at - timedelta(microseconds=1))))
+    return first, last
+
+
 @dataclass(frozen=True, slots=True)
 class DueWindows:
     """How windows become runs. Inserting is on conflict do nothing: a repeated pass makes the same rows."""
@@ -49,14 +60,12 @@ class DueWindows:
         The export's row is locked by the caller.
         """
         schedule, interval = schedule_of(export), Interval(export.interval)
-        # What has closed, and fires: windows from `first` on that end by `last`.
-        last = schedule.align(now if export.end_at is None else min(now, export.end_at))
-        first = export.next_start
-        if export.start_at is not None:
-            first = max(first, min(last, schedule.align(export.start_at - timedelta(microseconds=1))))
+        first, last = due_range(export, now)
         start, older = schedule.newest(first, last, self.catch_up_limit)
         if older:
             await self._tell_skipped(session, export, now, Window(first, start), older)
+        if start > export.next_start:
+            export.accounted_from = start
         due = schedule.due(start, last, WINDOWS_PER_PASS)
         made = await ClaimRepository(session).add(
             export, due, self.settle, jitter=lambda end: jitter(export.id, end, interval, self.jitter)
@@ -65,7 +74,7 @@ class DueWindows:
             export.next_start = due[-1].end
         elif export.end_at is not None and last < export.end_at and schedule.following(last) <= now:
             # The window in which the schedule ends never fires. It is passed, so that no pass looks here again.
-            export.next_start = schedule.following(last)
+            export.next_start = export.accounted_from = schedule.following(last)
         else:
             export.next_start = max(export.next_start, last)
         return len(made)

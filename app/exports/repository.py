@@ -43,9 +43,12 @@ class ExportRepository(Repository):
         query = select(Export).where(Export.id.in_(export_ids))
         return {export.id: export for export in await self.session.scalars(query)}
 
-    async def cancel_backfills(self, export_id: UUID, now: datetime) -> None:
-        await self.session.execute(
+    async def cancel_backfills(self, export_id: UUID, now: datetime) -> Sequence[UUID]:
+        """Those that were unfinished; which ones. Their runs are not touched."""
+        statement = (
             update(Backfill)
             .where(Backfill.export_id == export_id, Backfill.status.in_(UNFINISHED_BACKFILL))
             .values(status=BackfillStatus.CANCELLED, finished_at=now, last_updated_at=now)
+            .returning(Backfill.id)
         )
+        return (await self.session.scalars(statement)).all()

@@ -62,7 +62,7 @@ class ExportService:
             last_updated_at=now,
         )
         # The first run covers the current period from its start, even if the export is younger (section 5.3).
-        export.next_start = schedule_of(export).align(now)
+        export.next_start = export.accounted_from = schedule_of(export).align(now)
         self._session.add(export)
         await self._session.flush()
         return self._read(export, [])
@@ -133,6 +133,9 @@ class ExportService:
         if "end_at" in sent and export.end_at is not None and export.end_at <= self._runtime.clock():
             # It had ended: what went by since is no more made up than a pause is.
             self._skip_to_now(export)
+        if "start_at" in sent and fields.start_at != export.start_at:
+            # What did not fire for the old one is not to be made up for the new one.
+            export.accounted_from = export.next_start
         for field in COPIED:
             if field in sent:
                 setattr(export, field, getattr(fields, field))
@@ -164,7 +167,7 @@ class ExportService:
         if after != before:
             # From the new boundary at or before the first moment not accounted for: a row may lie in a window of the
             # old schedule and in one of the new, but none is left out.
-            export.next_start = after.align(export.next_start)
+            export.next_start = export.accounted_from = after.align(export.next_start)
 
     async def _stop(self, export: Export) -> None:
         # Windows that closed before this moment are not the pause's, though no tick has come to them yet.
@@ -176,7 +179,8 @@ class ExportService:
         self._skip_to_now(export)
 
     def _skip_to_now(self, export: Export) -> None:
-        export.next_start = max(export.next_start, schedule_of(export).align(self._runtime.clock()))
+        boundary = schedule_of(export).align(self._runtime.clock())
+        export.next_start = export.accounted_from = max(export.next_start, boundary)
 
     def _read(self, export: Export, runs: list[RunRead]) -> ExportRead:
         document: dict[str, Any] = self._runtime.cipher.open(export.destination_config)

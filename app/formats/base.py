@@ -4,13 +4,20 @@ Rollover by size, threading and naming are outside the encoder.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import aclosing
-from typing import ClassVar, Protocol
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar, Final, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from app.streams import Batches, Chunk, Chunks
+from app.streams import Batches, Chunk, Chunks, FileEnd
+
+TIMESTAMP: Final = "timestamp"
+"""The column whose least and greatest values are noted of a file."""
 
 
 class Encoder(Protocol):
@@ -38,6 +45,17 @@ class Format(Protocol):
         """A new file. One that is to end soon after ``max_bytes`` must not gather more than that before it writes."""
         ...
 
+    def values(self, path: Path, compression: str | None, column: str) -> Iterator[Sequence[str | None]]:
+        """A column of text, read back from a file on disk, row after row, some thousands at a time.
+
+        :raises Unreadable: for a file that is not what this format writes.
+        """
+        ...
+
+
+class Unreadable(Exception):
+    """A file is damaged, cut off, or of another format. What its reader says of it is not told: it may hold rows."""
+
 
 async def encode_files(
     batches: Batches, fmt: Format, schema: pa.Schema, compression: str | None, max_file_bytes: int | None
@@ -47,21 +65,64 @@ async def encode_files(
     No rows, no files. A file may exceed ``max_file_bytes`` by what one batch encodes to. Encoding runs in a thread, so
     that heartbeats and uploads go on.
     """
-    file, encoder, size, pending = 0, None, 0, 0
+    file, writing, pending = 0, None, 0
     async with aclosing(batches):
         async for batch in batches:
             if batch.num_rows == 0:
                 continue
-            if encoder is None:
-                encoder = fmt.open(schema, compression, max_file_bytes)
-            data = await asyncio.to_thread(encoder.encode, batch)
-            size += len(data)
+            if writing is None:
+                writing = _File(fmt.open(schema, compression, max_file_bytes))
+            data = await asyncio.to_thread(writing.encode, batch)
             pending += batch.num_rows
-            if max_file_bytes is not None and size >= max_file_bytes:
-                yield Chunk(file, data + await asyncio.to_thread(encoder.finish), pending, last=True)
-                file, encoder, size, pending = file + 1, None, 0, 0
+            if max_file_bytes is not None and writing.size >= max_file_bytes:
+                rest = await asyncio.to_thread(writing.finish)
+                yield Chunk(file, data + rest, pending, writing.end)
+                file, writing, pending = file + 1, None, 0
             elif data:
-                yield Chunk(file, data, pending, last=False)
+                yield Chunk(file, data, pending)
                 pending = 0
-    if encoder is not None:
-        yield Chunk(file, await asyncio.to_thread(encoder.finish), pending, last=True)
+    if writing is not None:
+        rest = await asyncio.to_thread(writing.finish)
+        yield Chunk(file, rest, pending, writing.end)
+
+
+class _File:
+    """An encoder, and what is noted of its file meanwhile."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._digest = hashlib.sha256()
+        self._times: list[datetime] = []
+        self.size = 0
+
+    def encode(self, batch: pa.RecordBatch) -> bytes:
+        if TIMESTAMP in batch.schema.names:
+            column = batch.column(TIMESTAMP)
+            found = (_moment(pc.min(column)), _moment(pc.max(column)))
+            self._times = _bounds([*self._times, *(time for time in found if time is not None)])
+        return self._noted(self._encoder.encode(batch))
+
+    def finish(self) -> bytes:
+        return self._noted(self._encoder.finish())
+
+    @property
+    def end(self) -> FileEnd:
+        least, greatest = self._times or (None, None)
+        return FileEnd(self._digest.hexdigest(), least, greatest)
+
+    def _noted(self, data: bytes) -> bytes:
+        self._digest.update(data)
+        self.size += len(data)
+        return data
+
+
+def _bounds(times: Sequence[datetime]) -> list[datetime]:
+    return [min(times), max(times)] if times else []
+
+
+def _moment(value: "pa.Scalar[Any]") -> datetime | None:
+    """None also for years that a datetime does not reach: a database's times may be later than the year 9999."""
+    with suppress(OverflowError, ValueError):
+        moment: datetime | None = value.as_py()
+        return moment
+    return None

@@ -6,7 +6,8 @@ lines. Only strings that need escaping are touched one by one.
 
 import json
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Final, TypeAlias
 
 import brotli
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.formats.base import Encoder
+from app.formats.jsonl_reading import read_values
 from app.streams import is_json
 
 GZIP_LEVEL: Final = 3
@@ -36,6 +38,9 @@ class JSONLines:
 
     def open(self, schema: pa.Schema, compression: str | None, max_bytes: int | None = None) -> Encoder:
         return _Encoder(schema, compression)
+
+    def values(self, path: Path, compression: str | None, column: str) -> Iterator[Sequence[str | None]]:
+        return read_values(path, compression, column)
 
 
 class _Encoder:

@@ -1,17 +1,21 @@
 """Parquet: JSON columns as plain strings, times as ``timestamp[us, UTC]``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import IO, ClassVar, Final, Literal, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.formats.base import Encoder
+from app.formats.base import Encoder, Unreadable
 from app.formats.sink import Sink
 
 ROW_GROUP_BYTES: Final = 32 * 1024 * 1024
 """Of Arrow memory, gathered before a row group is written: large enough for readers to skip and scan well, small enough
 that two runs in one process stay within its memory with their uploads in flight."""
+
+ROWS_AT_ONCE: Final = 64 * 1024
+"""That are read back."""
 
 LEVELS: Final[Mapping[str, int]] = {"zstd": 1, "gzip": 3, "brotli": 3}
 """Fast levels of the codecs that have any: an export is written once, within its interval, and often read once."""
@@ -29,6 +33,15 @@ class Parquet:
         # Half of a small file: what is gathered, encoded and compressed, is far less by the time it is counted.
         row_group_bytes = min(ROW_GROUP_BYTES, max_bytes // 2) if max_bytes is not None else ROW_GROUP_BYTES
         return _Encoder(schema, cast("Compression", compression or "none"), row_group_bytes)
+
+    def values(self, path: Path, compression: str | None, column: str) -> Iterator[Sequence[str | None]]:
+        try:
+            # Mapped: only the pages of the one column are ever read.
+            with pq.ParquetFile(path, memory_map=True) as file:
+                for batch in file.iter_batches(ROWS_AT_ONCE, columns=[column]):
+                    yield batch.column(0).to_pylist()
+        except (pa.ArrowException, OSError, KeyError, IndexError) as error:
+            raise Unreadable(type(error).__name__) from None
 
 
 class _Encoder:

@@ -3,6 +3,7 @@
 Only texts of our own and the messages of run errors come in here: nothing else can be known to hold no secret.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -74,6 +75,17 @@ def ended(window: Window, attempts: int, error: RunError) -> str:
     return f"Failed for {_range(window)} with an error that another attempt would not mend. {error}"
 
 
+def sanitised(rows: int) -> str:
+    return (
+        f"{rows} {'record' if rows == 1 else 'records'} held characters that JSON readers cannot read (NUL, or half "
+        "of a surrogate pair); they were exported without these."
+    )
+
+
+def undeleted(keys: Sequence[str], reason: str) -> str:
+    return f"{len(keys)} replaced objects could not be deleted, so {', '.join(keys[:3])}… are out of date. {reason}"
+
+
 CANCELLED = "The run was cancelled"
 
 
@@ -82,6 +94,33 @@ def skipped(windows: int, start: datetime, end: datetime, limit: int) -> str:
         f"The service was down for longer than it makes up for: {windows} intervals from {_moment(start)} to "
         f"{_moment(end)} are skipped, the newest {limit} are run. A backfill exports the rest."
     )
+
+
+def auto_paused(failed: int, runs: int, error: str, backfills: int) -> str:
+    cancelled = f", and cancelled {_number(backfills, 'unfinished backfill')}" if backfills else ""
+    return (
+        f"Paused this export{cancelled}, because {failed} of its latest {runs} runs failed. The last error: "
+        f"{error.rstrip('.')}. Mend that and unpause the export; unpausing with a backfill exports what it misses "
+        "meanwhile."
+    )
+
+
+def missing(windows: Sequence[Window]) -> str:
+    return (
+        f"{_number(len(windows), 'interval')} had no run though there should have been one, the first of them "
+        f"{_range(windows[0])}. Runs have been made for all of them."
+    )
+
+
+def overdue(windows: int, oldest: Window) -> str:
+    return (
+        f"{_number(windows, 'interval')} should have been exported by now, the oldest of them {_range(oldest)}. See "
+        "whether workers are running, and whether the event store and the destination answer."
+    )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _range(window: Window) -> str:

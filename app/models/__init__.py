@@ -1,11 +1,13 @@
 """The tables. Importing this package makes all of them known to the metadata."""
 
 from app.models.backfills import Backfill
-from app.models.enums import BackfillStatus, Interval, Model, RunStatus, SelectBy
+from app.models.enums import BackfillStatus, DeliveryStatus, Interval, Model, RunStatus, SelectBy
 from app.models.events import EVENT_STORE_SCHEMA, Event
 from app.models.exports import Export
+from app.models.files import RunFile
 from app.models.integrations import Integration
 from app.models.logs import LogEntry
+from app.models.notifications import Notification, NotificationChannels, NotificationDelivery, UncountedFailure
 from app.models.runs import Run
 from app.models.tenants import ApiKey, Organization, Project
 
@@ -14,15 +16,21 @@ __all__ = [
     "ApiKey",
     "Backfill",
     "BackfillStatus",
+    "DeliveryStatus",
     "Event",
     "Export",
     "Integration",
     "Interval",
     "LogEntry",
     "Model",
+    "Notification",
+    "NotificationChannels",
+    "NotificationDelivery",
     "Organization",
     "Project",
     "Run",
+    "RunFile",
     "RunStatus",
     "SelectBy",
+    "UncountedFailure",
 ]

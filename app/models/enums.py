@@ -47,6 +47,14 @@ class BackfillStatus(StrEnum):
     STARTING = "Starting"
 
 
+class DeliveryStatus(StrEnum):
+    """Of a notification on its way to one recipient."""
+
+    WAITING = "Waiting"
+    DELIVERED = "Delivered"
+    GIVEN_UP = "GivenUp"
+
+
 class SelectBy(StrEnum):
     """Which time of an event decides the window it belongs to."""
 

@@ -4,11 +4,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy import ForeignKey, Index, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base, Timestamped
+
+
+def _where_it_begins(context: Any) -> datetime:
+    next_start: datetime = context.get_current_parameters()["next_start"]
+    return next_start
 
 
 class Export(Timestamped, Base):
@@ -44,6 +49,8 @@ class Export(Timestamped, Base):
 
     next_start: Mapped[datetime]
     """Start of the first window that has no run yet. Windows before it are accounted for."""
+    accounted_from: Mapped[datetime] = mapped_column(default=_where_it_begins, server_default=func.clock_timestamp())
+    """Since the schedule was last moved: every window of it in ``[accounted_from, next_start)`` has a run."""
 
     hogql_query: Mapped[str | None]
     hogql_modifiers: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))

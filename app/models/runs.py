@@ -31,6 +31,16 @@ class Run(Timestamped, Base):
             postgresql_where=text("backfill_id IS NOT NULL"),
             postgresql_nulls_not_distinct=True,
         ),
+        # One worker at a time on one window: a run and its retry write under the same names.
+        Index(
+            "uq_runs_window_held",
+            "export_id",
+            "data_interval_start",
+            "data_interval_end",
+            unique=True,
+            postgresql_where=text("lease_until IS NOT NULL"),
+            postgresql_nulls_not_distinct=True,
+        ),
         Index("ix_runs_export_id_created_at", "export_id", "created_at", "id"),
         Index("ix_runs_export_id_data_interval_start", "export_id", "data_interval_start", "id"),
         Index("ix_runs_export_id_status_created_at", "export_id", "status", "created_at", "id"),
@@ -51,6 +61,8 @@ class Run(Timestamped, Base):
     status: Mapped[str] = mapped_column(default=RunStatus.STARTING)
     records_completed: Mapped[int | None] = mapped_column(BigInteger)
     records_failed: Mapped[int | None] = mapped_column(BigInteger)
+    records_sanitised: Mapped[int | None] = mapped_column(BigInteger)
+    """Of those completed: rows whose JSON held what no reader can read, and were exported without it."""
     records_total_count: Mapped[int | None] = mapped_column(BigInteger)
     bytes_exported: Mapped[int | None] = mapped_column(BigInteger)
     latest_error: Mapped[str | None]
@@ -61,9 +73,13 @@ class Run(Timestamped, Base):
     """No attempt starts earlier: the settle delay at first, the backoff after a failed attempt."""
     attempt: Mapped[int] = mapped_column(default=0)
     """Attempts that failed. Losing a worker does not count."""
+    failures_alike: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Of them, the latest in a row that had the same ``error_class``."""
     epoch: Mapped[int] = mapped_column(BigInteger, default=0)
     """Raised by every claim and never reset. Each write of an attempt is conditional on it."""
     owner: Mapped[str | None]
     """The worker process that holds the lease; for people reading the row."""
     lease_until: Mapped[datetime | None]
     """By the database's clock. Null: nobody holds it."""
+    retry_until: Mapped[datetime | None]
+    """Until when failed attempts are repeated; set by the first one that fails."""

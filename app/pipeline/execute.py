@@ -4,21 +4,31 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import IntegrityError
 
+from app import failpoints
+from app.clocks import elapsing
 from app.db.engine import DATABASE_ERRORS
 from app.destinations.base import Written
-from app.errors import Defect, LeaseLost, RunError
+from app.errors import Defect, LeaseLost, RunError, TimedOut
+from app.exports.autopause import AutoPause
+from app.exports.failures import note_failure
 from app.logs import lines
 from app.logs.lines import Level, Line, Log, NoLog
 from app.models import RunStatus
-from app.pipeline.deliver import deliver
+from app.pipeline.deliver import Delivered, deliver, discard
+from app.pipeline.fence import RunFence
 from app.pipeline.lease import Lease
 from app.pipeline.retry import RetryPolicy
 from app.runs.claims import Claim, ClaimRepository
+from app.runs.files import RunFileRepository
+from app.runs.limits import TIME_LIMITS
 from app.runtime import Runtime
 from app.scheduling.intervals import Window
 from app.telemetry import BYTES_EXPORTED, ROWS_EXPORTED, RUN_SECONDS, RUNS_FINISHED
@@ -27,6 +37,8 @@ SHUTDOWN_LIMIT = 5.0
 """Seconds that writing to the row may still take once the process is to end; after that the lease simply lapses."""
 RECORD_LIMIT = 10.0
 """Seconds after which a database that says nothing is asked again, on another connection."""
+CLAIM_TRIES = 3
+"""Somebody else may take another run of the same window at the very same moment; then there is the next one."""
 RECORD_RETRY_WAIT = 0.5
 """Seconds between tries to record an outcome while the database is away."""
 
@@ -44,8 +56,14 @@ class Executor:
 
     async def claim(self) -> Claim | None:
         """The run that has been ready longest, or None."""
-        async with self.runtime.sessions.begin() as session:
-            return await ClaimRepository(session).claim(self.owner, self.runtime.settings.lease_ttl)
+        for _ in range(CLAIM_TRIES):
+            with suppress(IntegrityError):
+                async with self.runtime.sessions.begin() as session:
+                    claim = await ClaimRepository(session).claim(self.owner, self.runtime.settings.lease_ttl)
+                if claim is not None:
+                    await failpoints.reach(failpoints.CLAIMED)
+                return claim
+        return None
 
     async def execute(self, claim: Claim) -> None:
         """Make one attempt and record how it went. Raises nothing but cancellation, which hands the run back."""
@@ -55,11 +73,15 @@ class Executor:
             started = time.monotonic()
             log.info("run started", start=_iso(claim.start), end=_iso(claim.end), attempt=claim.attempt + 1)
             self._tell(claim, Level.INFO, lines.started(_window(claim), claim.attempt + 1))
+            lease = self._lease(claim)
+            fence = RunFence(self.runtime.sessions, claim, lease)
             try:
-                outcome = await self._lease(claim).hold(lambda: self._attempt(claim))
-                await _to_its_end(self._record(claim, outcome))
+                outcome = await lease.hold(lambda: self._attempt(claim, fence))
+                await _to_its_end(self._record(claim, fence, outcome))
+                await failpoints.reach(failpoints.RECORDED)
             except LeaseLost:
                 log.warning("run stopped: cancelled, or another worker's by now")
+                await self._let_go(claim)
             except asyncio.CancelledError:
                 await self.hand_back(claim)
                 raise
@@ -72,47 +94,122 @@ class Executor:
         """Let another worker have the run; nothing to one that has ended."""
         try:
             async with asyncio.timeout(SHUTDOWN_LIMIT), self.runtime.sessions.begin() as session:
-                if await ClaimRepository(session).hand_back(claim):
+                claims = ClaimRepository(session)
+                if await claims.hand_back(claim):
                     log.info("run handed back")
+                else:
+                    await claims.release(claim)
         except DATABASE_ERRORS as error:
             log.warning("run not handed back; its lease will lapse", reason=type(error).__name__)
 
-    async def _attempt(self, claim: Claim) -> Written | RunError:
+    async def _let_go(self, claim: Claim) -> None:
+        """Free the window of a run that was cancelled. If it is another worker's, nothing happens."""
         try:
-            return await deliver(self.runtime, claim, fence=self._lease(claim).confirm)
+            async with asyncio.timeout(SHUTDOWN_LIMIT), self.runtime.sessions.begin() as session:
+                await ClaimRepository(session).release(claim)
+        except DATABASE_ERRORS as error:
+            log.warning("window not freed; the lease will lapse", reason=type(error).__name__)
+
+    async def _attempt(self, claim: Claim, fence: RunFence) -> Delivered | RunError:
+        limit = self._time_limit(claim)
+        try:
+            async with asyncio.timeout(limit.total_seconds()) as timer:
+                delivered = await deliver(self.runtime, claim, fence)
+            await failpoints.reach(failpoints.WRITTEN)
         except RunError as error:
             return error
         except LeaseLost:
             raise
         except Exception as error:
+            if timer.expired():
+                return TimedOut(f"the attempt took longer than {limit}, which is the limit for this export's interval")
             # Its text may hold anything, a secret too: that goes to the operator's log, never to the run's row.
             log.exception("unexpected error in a run")
             return Defect(f"unexpected {type(error).__name__}; the worker's log of this run says more")
+        return delivered
 
-    async def _record(self, claim: Claim, outcome: Written | RunError) -> None:
-        if isinstance(outcome, Written):
-            if await self._write(
-                claim, lambda claims: claims.complete(claim, outcome.rows, outcome.bytes), RunStatus.COMPLETED
-            ):
-                log.info("run completed", rows=outcome.rows, bytes=outcome.bytes)
-                self._tell(claim, Level.INFO, lines.completed(_window(claim), outcome.rows))
-                RUNS_FINISHED.labels(RunStatus.COMPLETED, claim.destination_type).inc()
-                ROWS_EXPORTED.labels(claim.destination_type).inc(outcome.rows)
-                BYTES_EXPORTED.labels(claim.destination_type).inc(outcome.bytes)
+    async def _record(self, claim: Claim, fence: RunFence, outcome: Delivered | RunError) -> None:
+        if isinstance(outcome, Delivered):
+            await self._complete(claim, fence, outcome)
             return
-        settings = self.runtime.settings
-        policy = RetryPolicy(settings.retry_backoff_initial, settings.retry_backoff_max, settings.retry_max_attempts)
-        verdict = policy.verdict(outcome, claim.attempt, random.random())  # noqa: S311  spreads load, guards nothing
+        verdict, until = self._verdict(claim, outcome)
         if isinstance(verdict, RunStatus):
-            if await self._write(claim, lambda claims: claims.fail(claim, verdict, outcome), verdict):
-                log.error("run failed", error=str(outcome), status=verdict)
-                self._tell(claim, Level.ERROR, lines.ended(_window(claim), claim.attempt + 1, outcome))
-                RUNS_FINISHED.labels(verdict, claim.destination_type).inc()
+            await self._fail(claim, outcome, verdict)
         elif await self._write(
-            claim, lambda claims: claims.retry_later(claim, outcome, verdict), RunStatus.RUNNING, failed=1
+            claim, lambda claims: claims.retry_later(claim, outcome, verdict, until), RunStatus.RUNNING, failed=1
         ):
             log.warning("attempt failed, will be tried again", error=str(outcome), wait=verdict.total_seconds())
             self._tell(claim, Level.WARNING, lines.will_retry(_window(claim), claim.attempt + 1, outcome, verdict))
+
+    async def _complete(self, claim: Claim, fence: RunFence, delivered: Delivered) -> None:
+        written = delivered.written
+
+        async def complete(claims: ClaimRepository) -> bool:
+            if not await claims.complete(claim, written.rows, written.bytes, delivered.sanitised):
+                return False
+            if fence.announced:
+                await RunFileRepository(claims.session).commit(claim, written)
+            return True
+
+        if not await self._write(claim, complete, RunStatus.COMPLETED):
+            await self._take_back(claim, fence, written)
+            return
+        log.info("run completed", rows=written.rows, bytes=written.bytes)
+        self._tell(claim, Level.INFO, lines.completed(_window(claim), written.rows))
+        if delivered.sanitised:
+            self._tell(claim, Level.WARNING, lines.sanitised(delivered.sanitised))
+        if written.undeleted:
+            log.warning("replaced objects not deleted", keys=len(written.undeleted), reason=written.undeleted_reason)
+            self._tell(claim, Level.WARNING, lines.undeleted(written.undeleted, written.undeleted_reason))
+        RUNS_FINISHED.labels(RunStatus.COMPLETED, claim.destination_type).inc()
+        ROWS_EXPORTED.labels(claim.destination_type).inc(written.rows)
+        BYTES_EXPORTED.labels(claim.destination_type).inc(written.bytes)
+
+    async def _fail(self, claim: Claim, error: RunError, status: RunStatus) -> None:
+        async def fail(claims: ClaimRepository) -> bool:
+            if not await claims.fail(claim, status, error):
+                return False
+            await note_failure(claims.session, claim, status, error, self.runtime.clock())
+            return True
+
+        if not await self._write(claim, fail, status):
+            await self._let_go(claim)
+            return
+        log.error("run failed", error=str(error), status=status)
+        self._tell(claim, Level.ERROR, lines.ended(_window(claim), claim.attempt + 1, error))
+        RUNS_FINISHED.labels(status, claim.destination_type).inc()
+        if status is RunStatus.FAILED and claim.backfill_id is None:
+            await AutoPause.of(self.runtime).after_failure(claim.export_id)
+
+    async def _take_back(self, claim: Claim, fence: RunFence, written: Written) -> None:
+        """The run was cancelled after its last object had become visible: nothing of it may stay, unless an earlier
+        run's objects have been overwritten by it. Those cannot be had back, and the new ones are whole."""
+        if fence.announced and await fence.owns():
+            try:
+                if not fence.earlier.replaces:
+                    await discard(self.runtime, claim, written)
+                async with self.runtime.sessions.begin() as session:
+                    files = RunFileRepository(session)
+                    if fence.earlier.replaces:
+                        await files.commit(claim, written)
+                    else:
+                        await files.forget(claim)
+            except (RunError, *DATABASE_ERRORS) as error:
+                log.warning("objects of a cancelled run not deleted", reason=str(error))
+        await self._let_go(claim)
+
+    def _verdict(self, claim: Claim, error: RunError) -> tuple[RunStatus | timedelta, datetime]:
+        """What follows, and until when there may be further attempts, by the database's clock."""
+        settings = self.runtime.settings
+        policy = RetryPolicy(settings.retry_backoff_initial, settings.retry_backoff_max, settings.retry_max_attempts)
+        alike = claim.failures_alike if error.error_class == claim.error_class else 0
+        until = claim.retry_until or claim.claimed_at + self._time_limit(claim)
+        now = claim.claimed_at + timedelta(seconds=elapsing() - claim.asked)
+        chance = random.random()  # noqa: S311  spreads load, guards nothing
+        return policy.verdict(error, alike, until - now, chance), until
+
+    def _time_limit(self, claim: Claim) -> timedelta:
+        return self.runtime.settings.run_time_limit or TIME_LIMITS[claim.interval]
 
     async def _write(
         self, claim: Claim, write: Callable[[ClaimRepository], Awaitable[bool]], status: RunStatus, failed: int = 0
@@ -124,7 +221,7 @@ class Executor:
 
         False: the run is not ours any more.
         """
-        give_up = time.monotonic() + self.runtime.settings.lease_ttl.total_seconds()
+        give_up = time.monotonic() + claim.lease_ttl.total_seconds()
         unsure = False
         while True:
             try:
@@ -148,13 +245,11 @@ class Executor:
         self.logs.write(Line(claim.export_id, claim.run_id, level, message))
 
     def _lease(self, claim: Claim) -> Lease:
-        settings = self.runtime.settings
-
         async def extend() -> bool:
             async with self.runtime.sessions.begin() as session:
-                return await ClaimRepository(session).extend(claim, settings.lease_ttl)
+                return await ClaimRepository(session).extend(claim)
 
-        return Lease(extend, settings.lease_ttl, settings.heartbeat_interval)
+        return Lease(extend, claim.lease_ttl, self.runtime.settings.heartbeat_interval, claim.asked)
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:

@@ -1,34 +1,36 @@
 """Holding on to a run while it is worked on."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
 import structlog
 
+from app.clocks import elapsing
 from app.errors import LeaseLost
 
 T = TypeVar("T")
 
 RETRY_WAIT = 1.0
 """Seconds until the next try after a beat that did not get through; never more than the usual interval."""
-
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
 class Lease:
-    """``extend`` renews the lease for ``ttl`` and says whether it is still held; it is called every ``interval``.
+    """One attempt's hold on its run. ``extend`` renews it for ``ttl`` and says whether it is still held.
 
     Whoever cannot renew for two thirds of ``ttl`` has lost it: he must have stopped before somebody else may begin.
     """
 
-    extend: Callable[[], Awaitable[bool]]
-    ttl: timedelta
-    interval: timedelta
+    def __init__(
+        self, extend: Callable[[], Awaitable[bool]], ttl: timedelta, interval: timedelta, since: float | None = None
+    ) -> None:
+        """``interval`` is between beats; ``since``: when the lease was asked for, as :func:`elapsing` counts."""
+        self._extend = extend
+        self._interval = interval.total_seconds()
+        self._patience = ttl.total_seconds() * 2 / 3
+        self._until = (elapsing() if since is None else since) + self._patience
 
     async def hold(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do ``work`` while beating. ``work`` is cancelled as soon as the lease is lost.
@@ -47,40 +49,42 @@ class Lease:
             raise errors.exceptions[0] from None
         return result
 
-    async def confirm(self) -> None:
+    async def confirm(self, renew: Callable[[], Awaitable[bool]] | None = None) -> None:
         """Renew right now; while the database is away, try on for as long as the lease surely lasts.
+
+        ``renew`` may do more in the same transaction; it is repeated when its answer is lost.
 
         :raises LeaseLost: when it is not held any more, or that cannot be known.
         """
-        await self._renew(time.monotonic() + self._patience)
-
-    async def _beat(self) -> None:
-        renewed = time.monotonic()
+        renew = renew or self._extend
         while True:
-            await asyncio.sleep(min(self.interval.total_seconds(), self._patience / 2))
             # The lease counts from when the database was asked, at the latest: not from when its answer came.
-            asked = time.monotonic()
-            await self._renew(renewed + self._patience)
-            renewed = asked
-
-    async def _renew(self, deadline: float) -> None:
-        while True:
+            asked = elapsing()
             # Several tries, for a database that says nothing on one connection may do so on the next.
-            limit = min(deadline - time.monotonic(), self._patience / 3)
+            limit = min(self._until - asked, self._patience / 3)
             try:
                 async with asyncio.timeout(max(0.0, limit)):
-                    if await self.extend():
-                        return
+                    held = await renew()
             except Exception as error:
                 # Whatever it is, the lease has not been renewed, and that alone decides.
                 log.warning("heartbeat missed", reason=type(error).__name__)
-                wait = min(RETRY_WAIT, self.interval.total_seconds())
-                if time.monotonic() + wait >= deadline:
+                wait = min(RETRY_WAIT, self._interval)
+                if elapsing() + wait >= self._until:
                     raise LeaseLost from None
                 await asyncio.sleep(wait)
             else:
-                raise LeaseLost
+                if not held:
+                    self._until = asked
+                    raise LeaseLost
+                self._until = max(self._until, asked + self._patience)
+                return
 
-    @property
-    def _patience(self) -> float:
-        return self.ttl.total_seconds() * 2 / 3
+    def check(self) -> None:
+        """:raises LeaseLost: when the last renewal is so long ago that another worker may have the run. Asks nobody."""
+        if elapsing() >= self._until:
+            raise LeaseLost
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(min(self._interval, self._patience / 2))
+            await self.confirm()

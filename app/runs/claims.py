@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import ARRAY, DateTime, Uuid, and_, cast, column, func, literal, or_, select, update
+from sqlalchemy import ARRAY, DateTime, Uuid, and_, cast, column, exists, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import CursorResult
+from sqlalchemy.orm import aliased
 from sqlalchemy.sql.dml import Update
 from sqlalchemy.sql.elements import ColumnElement
 
+from app.clocks import elapsing
 from app.db.repository import Repository
 from app.errors import RunError
 from app.models import Export, Run, RunStatus, SelectBy
@@ -46,11 +48,27 @@ class Claim:
     start: datetime | None
     end: datetime
     select_by: str
+    interval: str
+    lease_ttl: timedelta
+    asked: float
+    """When the claim was asked for, as :func:`app.clocks.elapsing` counts: the lease runs at the latest from then."""
+    claimed_at: datetime
+    """By the database's clock."""
+    error_class: str | None = None
+    """Of the attempt before, if one failed."""
+    failures_alike: int = 0
+    """Attempts right before this one that failed with that class."""
+    retry_until: datetime | None = None
+    """Until when failed attempts are repeated; None: none has failed yet."""
 
 
 class ClaimRepository(Repository):
     async def claim(self, owner: str, lease_ttl: timedelta) -> Claim | None:
-        """Take the run that has been ready longest: never claimed, handed back, due again, or left by a lost worker."""
+        """Take the run that has been ready longest: never claimed, handed back, due again, or left by a lost worker.
+
+        :raises sqlalchemy.exc.IntegrityError: when at this very moment somebody took another run of the same window;
+            asked again, this one is not in question any more.
+        """
         ready = (
             select(Run.id)
             .where(_claimable())
@@ -82,28 +100,50 @@ class ClaimRepository(Repository):
                 Run.data_interval_start.label("start"),
                 Run.data_interval_end.label("end"),
                 Run.select_by,
+                Run.error_class,
+                Run.failures_alike,
+                Run.retry_until,
+                Run.last_updated_at.label("claimed_at"),
+                Export.interval,
             )
             .execution_options(synchronize_session=False)
         )
+        asked = elapsing()
         row = (await self.session.execute(statement)).one_or_none()
-        return Claim(**row._mapping) if row is not None else None
+        return Claim(**row._mapping, lease_ttl=lease_ttl, asked=asked) if row is not None else None
 
-    async def extend(self, claim: Claim, lease_ttl: timedelta) -> bool:
-        """Keep the lease. False: it lapsed, passed to another worker, or the run was cancelled; never taken back."""
+    async def extend(self, claim: Claim) -> bool:
+        """Renew the lease. False: it lapsed, passed to another worker, or the run was cancelled; never taken back."""
         held = and_(_held(claim), Run.lease_until > NOW)
-        return await self._write(update(Run).where(held).values(lease_until=NOW + lease_ttl, last_updated_at=NOW))
+        return await self._write(update(Run).where(held).values(lease_until=NOW + claim.lease_ttl, last_updated_at=NOW))
 
-    async def complete(self, claim: Claim, rows: int, size: int) -> bool:
+    async def keep(self, claim: Claim) -> bool:
+        """Renew the lease of a run that may have been cancelled, to clean up behind it. False: it lapsed or passed."""
+        held = and_(Run.id == claim.run_id, Run.epoch == claim.epoch, Run.lease_until > NOW)
+        return await self._write(update(Run).where(held).values(lease_until=NOW + claim.lease_ttl))
+
+    async def release(self, claim: Claim) -> None:
+        """Let go of a run that has ended without this attempt: its window is free for other runs of it."""
+        ours = and_(Run.id == claim.run_id, Run.epoch == claim.epoch, Run.status.not_in(UNFINISHED_RUN))
+        await self._write(update(Run).where(ours).values(owner=None, lease_until=None))
+
+    async def complete(self, claim: Claim, rows: int, size: int, sanitised: int = 0) -> bool:
         """Everything is at the destination. False: the run is not this attempt's to finish."""
         return await self._finish(
-            claim, RunStatus.COMPLETED, records_completed=rows, bytes_exported=size, latest_error=None, error_class=None
+            claim,
+            RunStatus.COMPLETED,
+            records_completed=rows,
+            records_sanitised=sanitised,
+            bytes_exported=size,
+            latest_error=None,
+            error_class=None,
         )
 
     async def fail(self, claim: Claim, status: RunStatus, error: RunError) -> bool:
         return await self._finish(claim, status, latest_error=str(error), error_class=error.error_class)
 
-    async def retry_later(self, claim: Claim, error: RunError, delay: timedelta) -> bool:
-        """The attempt failed and another one follows, not before ``delay`` has passed."""
+    async def retry_later(self, claim: Claim, error: RunError, delay: timedelta, until: datetime) -> bool:
+        """The attempt failed and another one follows, not before ``delay`` has passed; none after ``until``."""
         return await self._write(
             update(Run)
             # Once: this write may be repeated when the answer to the first one was lost.
@@ -115,6 +155,8 @@ class ClaimRepository(Repository):
                 not_before=NOW + delay,
                 latest_error=str(error),
                 error_class=error.error_class,
+                failures_alike=claim.failures_alike + 1 if error.error_class == claim.error_class else 1,
+                retry_until=until,
                 last_updated_at=NOW,
             )
         )
@@ -134,16 +176,17 @@ class ClaimRepository(Repository):
 
     async def reap(self) -> Sequence[UUID]:
         """Free the runs of workers that were not heard of for a whole lease. Not a failure of the run either."""
-        lapsed = and_(Run.status.in_(UNFINISHED_RUN), Run.lease_until < NOW)
-        locked = select(Run.id).where(lapsed).with_for_update(skip_locked=True).scalar_subquery()
+        # Cancelled ones as well: their workers had until then to clean up.
+        locked = select(Run.id).where(Run.lease_until < NOW).with_for_update(skip_locked=True).scalar_subquery()
         statement = (
             update(Run)
             .where(Run.id.in_(locked))
-            .values(owner=None, lease_until=None, last_updated_at=NOW)
-            .returning(Run.id)
+            .values(owner=None, lease_until=None)
+            .returning(Run.id, Run.status)
             .execution_options(synchronize_session=False)
         )
-        return (await self.session.scalars(statement)).all()
+        freed = (await self.session.execute(statement)).all()
+        return [run_id for run_id, status in freed if status in UNFINISHED_RUN]
 
     async def ready(self, limit: int) -> Sequence[UUID]:
         """Runs that nobody has claimed though they could, longest waiting first."""
@@ -217,7 +260,16 @@ class ClaimRepository(Repository):
 
 def _claimable() -> ColumnElement[bool]:
     free = or_(Run.lease_until.is_(None), Run.lease_until < NOW)
-    return and_(Run.status.in_(UNFINISHED_RUN), Run.not_before <= NOW, free)
+    # A run and its retry write under the same names; the unique index has the last word.
+    other = aliased(Run)
+    same_window = and_(
+        other.export_id == Run.export_id,
+        other.data_interval_start.is_not_distinct_from(Run.data_interval_start),
+        other.data_interval_end == Run.data_interval_end,
+        other.id != Run.id,
+        other.lease_until.is_not(None),
+    )
+    return and_(Run.status.in_(UNFINISHED_RUN), Run.not_before <= NOW, free, ~exists().where(same_window))
 
 
 def _held(claim: Claim) -> ColumnElement[bool]:

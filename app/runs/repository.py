@@ -84,7 +84,8 @@ class RunRepository(Repository):
         statement = (
             update(Run)
             .where(which, Run.status.in_(UNFINISHED_RUN))
-            .values(status=RunStatus.CANCELLED, finished_at=now, last_updated_at=now, owner=None, lease_until=None)
+            # The lease stays: whoever has the run cleans up behind it before another run may have its window.
+            .values(status=RunStatus.CANCELLED, finished_at=now, last_updated_at=now)
             .returning(Run.id, Run.export_id)
             .execution_options(synchronize_session=False)
         )

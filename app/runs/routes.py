@@ -15,7 +15,7 @@ from app.http.paths import ExportId, RunId
 from app.http.unit import UnitOfWork
 from app.models import RunStatus
 from app.runs.repository import RunFilter
-from app.runs.schemas import RunCancelled, RunRead
+from app.runs.schemas import FilesRead, RunCancelled, RunRead
 from app.runs.service import DEFAULT_ORDERING, ORDERINGS, RunService
 
 router = APIRouter(prefix="/batch_exports/{export_id}/runs", tags=["runs"], responses=responses())
@@ -61,6 +61,11 @@ async def list_runs(
 @router.get("/{run_id}/", summary="Retrieve a run")
 async def retrieve_run(export_id: ExportId, run_id: RunId, unit: UnitOfWork, access: ReadAccess) -> RunRead:
     return RunRead.of(await RunService(unit, access).get(export_id, run_id))
+
+
+@router.get("/{run_id}/files/", summary="List the objects that a run has left")
+async def list_files(export_id: ExportId, run_id: RunId, unit: UnitOfWork, access: ReadAccess) -> FilesRead:
+    return FilesRead.of(*await RunService(unit, access).files(export_id, run_id))
 
 
 @router.post("/{run_id}/cancel/", summary="Cancel a run")

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from app.db.pages import Place
 from app.errors import NotFound, ValidationFailed
-from app.models import Run
+from app.models import Run, RunFile
+from app.runs.files import RunFileRepository
 from app.runs.repository import RunFilter, RunRepository
 from app.tenants.access import Access
 from app.unit import Unit
@@ -41,6 +42,14 @@ class RunService:
         if run is None:
             raise NotFound
         return run
+
+    async def files(self, export_id: UUID, run_id: UUID) -> tuple[Run, Sequence[RunFile]]:
+        """A run and the objects it has left.
+
+        :raises NotFound: for a run of another export or project.
+        """
+        run = await self.get(export_id, run_id)
+        return run, await RunFileRepository(self._unit.session).of_run(run.id)
 
     async def cancel(self, export_id: UUID, run_id: UUID) -> None:
         """:raises ValidationFailed: when it has ended already."""

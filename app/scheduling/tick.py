@@ -4,7 +4,7 @@ A pass inserts all due windows, on conflict do nothing: a missed tick, five sche
 give the same rows. Nothing is sent from inside the transaction.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -15,15 +15,23 @@ from sqlalchemy import case, cast, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from app.backfills.passes import BackfillPasses
+from app.db.engine import DATABASE_ERRORS
+from app.exports.autopause import AutoPause
 from app.exports.due import DueWindows
+from app.exports.gaps import GapDetector
+from app.exports.overdue import OverdueWatch
 from app.logs.repository import LogRepository
 from app.models import Export, Interval
+from app.notifications.outbox import Outbox
 from app.runs.claims import ClaimRepository
+from app.runtime import Runtime
 
 EXPORTS_PER_PASS = 500
 """A pass locks so many exports at most; the pass after it takes the rest."""
 LOG_LINES_PER_PASS = 5000
 """Old lines of exports' logs that one pass deletes: many times more than are written meanwhile, and still at once."""
+NOTIFICATIONS_PER_PASS = 500
+"""Old notifications that one pass deletes."""
 NAMED_PER_PASS = 200
 """Waiting runs and backfills that one pass names. Workers find more by themselves as they get free."""
 
@@ -36,7 +44,20 @@ SHORTEST = {
     Interval.WEEK: timedelta(days=5),
 }
 
+Check = Callable[[datetime], Awaitable[None]]
+"""Given the time. May be repeated, and made by several ticks at once."""
+
 log = structlog.get_logger(__name__)
+
+
+def checks_of(runtime: Runtime) -> Sequence[Check]:
+    """Exports whose runs fail and fail are paused, missing runs made, and overdue ones told of."""
+    settings = runtime.settings
+    return (
+        AutoPause.of(runtime).catch_up,
+        GapDetector(runtime.sessions, settings.settle_delay).look,
+        OverdueWatch.of(runtime.sessions, settings).look,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +76,9 @@ class Ticker:
     clock: Callable[[], datetime]
     due: DueWindows
     log_retention: timedelta | None = None
-    """How long lines of exports' logs are kept; for ever by default."""
+    """How long lines of exports' logs are kept, and notifications; for ever by default."""
+    checks: Sequence[Check] = ()
+    """What else is seen to in each pass, each in transactions of its own."""
 
     async def tick(self) -> Ticked:
         now = self.clock()
@@ -64,7 +87,19 @@ class Ticker:
             # In a transaction of its own: it must not hold up, nor undo, what has been scheduled.
             async with self.sessions.begin() as session:
                 await LogRepository(session).prune(now - self.log_retention, LOG_LINES_PER_PASS)
+                await Outbox(session).prune(now - self.log_retention, NOTIFICATIONS_PER_PASS)
+        await self._check(now)
         return ticked
+
+    async def _check(self, now: datetime) -> None:
+        for check in self.checks:
+            try:
+                await check(now)
+            except DATABASE_ERRORS as error:
+                log.warning("check not made: the database does not answer", reason=type(error).__name__)
+            except Exception:
+                # Whatever waits must get somebody all the same.
+                log.exception("check not made")
 
     async def _schedule(self, now: datetime) -> Ticked:
         async with self.sessions.begin() as session:
@@ -80,9 +115,13 @@ class Ticker:
             claims = ClaimRepository(session)
             reaped = await claims.reap()
             runs = await claims.ready(NAMED_PER_PASS)
-            backfills = await BackfillPasses(session).idle(NAMED_PER_PASS)
+            passes = BackfillPasses(session)
+            timed_out = await passes.time_out(now)
+            backfills = await passes.idle(NAMED_PER_PASS)
         for run_id in reaped:
             log.warning("worker lost; the run is free for another one", run_id=str(run_id))
+        for backfill_id in timed_out:
+            log.warning("backfill timed out", backfill_id=str(backfill_id))
         return Ticked(created, len(reaped), runs, backfills)
 
     async def _due_exports(self, session: AsyncSession, now: datetime) -> Sequence[Export]:

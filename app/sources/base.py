@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 import pyarrow as pa
 
+from app.fingerprint import Fingerprint
 from app.streams import Batches, json_field
 
 EVENT_COLUMNS = pa.schema(
@@ -48,11 +49,24 @@ class Source(Protocol):
         """The columns ``read`` yields, in order; JSON text is marked by ``app.streams.json_field``."""
         ...
 
+    async def settle(self, query: EventQuery, longest: timedelta) -> None:
+        """Return once no open transaction can commit rows into the window any more: what is read from then on is all.
+
+        Matters to windows of ingestion time alone; others are open for good.
+
+        :raises app.errors.Unsettled: when that takes longer than ``longest``.
+        """
+        ...
+
     def read(self, query: EventQuery) -> Batches:
         """The rows, in batches of any size. Closing the iterator ends the query at the server."""
         ...
 
     async def count(self, query: EventQuery) -> int: ...
+
+    async def fingerprint(self, query: EventQuery) -> Fingerprint:
+        """Of the rows that ``read`` would yield."""
+        ...
 
     async def earliest(self, query: EventQuery) -> datetime | None:
         """The least value of the selecting time column, or None when the window is empty."""

@@ -5,7 +5,7 @@ only hands them on.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
@@ -13,8 +13,10 @@ import asyncpg
 import pyarrow as pa
 
 from app.errors import Defect, Misconfigured, RunError, SourceUnavailable
+from app.fingerprint import MODULUS, Fingerprint
 from app.sources.base import EVENT_COLUMNS, EventQuery
 from app.sources.postgres_reading import Reading
+from app.sources.postgres_settling import LOOK, Look, settled
 from app.streams import Batches
 
 EXPRESSIONS: Final[Mapping[str, str]] = {
@@ -44,6 +46,9 @@ GONE: Final = ("08", "57", "53", "40")
 """SQLSTATE classes that pass: connection lost, operator intervention, out of resources, rolled back by a conflict."""
 DENIED: Final = ("28", "3D", "42501")
 
+UUID_HASH: Final = "sum(('x' || left(md5(uuid::text), 16))::bit(64)::bigint)::text"
+"""As text, for its digits are more than a bigint's. Each number is signed: modulo 2^64 that is the same."""
+
 
 class PostgresSource:
     def __init__(self, url: str, batch_bytes: int) -> None:
@@ -54,6 +59,16 @@ class PostgresSource:
 
     def schema(self, query: EventQuery) -> pa.Schema:
         return pa.schema([EVENT_COLUMNS.field(name) for name in query.columns])
+
+    async def settle(self, query: EventQuery, longest: timedelta) -> None:
+        """Wait for late commits; see :mod:`app.sources.postgres_settling`. Usually that is one statement."""
+        if query.select_by != "ingested_at":
+            return
+
+        async def look() -> Look:
+            return Look.of(await self._rows(LOOK.format(end=_literal(query.end))))
+
+        await settled(look, query.end, longest, self._name)
 
     async def read(self, query: EventQuery) -> Batches:
         """Rows in no order. A server that goes away, at the start or half-way, is a :class:`SourceUnavailable`."""
@@ -68,34 +83,36 @@ class PostgresSource:
             await reading.close()
 
     async def count(self, query: EventQuery) -> int:
-        return int(await self._scalar(query, f"SELECT count(*) {_from(query)}"))
+        [row] = await self._rows(f"SELECT count(*) AS rows {_from(query)}", query)
+        return int(row["rows"])
+
+    async def fingerprint(self, query: EventQuery) -> Fingerprint:
+        [row] = await self._rows(f"SELECT count(*) AS rows, {UUID_HASH} AS hash {_from(query)}", query)
+        return Fingerprint(row["rows"], int(row["hash"] or 0) % MODULUS)
 
     async def earliest(self, query: EventQuery) -> datetime | None:
         column = TIME_COLUMNS[query.select_by]
         # Ordered and cut rather than min(): the time index then gives the answer at its first matching entry.
-        found: datetime | None = await self._scalar(
-            query,
-            f"SELECT {column} {_from(query)} ORDER BY {column} LIMIT 1",
-        )
-        return found.astimezone(UTC) if found is not None else None
+        found = await self._rows(f"SELECT {column} AS moment {_from(query)} ORDER BY {column} LIMIT 1", query)
+        return found[0]["moment"].astimezone(UTC) if found else None
 
     async def aclose(self) -> None:
         """Nothing is kept open between queries."""
 
-    async def _scalar(self, query: EventQuery, sql: str) -> Any:
+    async def _rows(self, sql: str, query: EventQuery | None = None) -> list[dict[str, Any]]:
+        """The result of a small statement; ``query`` is whose events it selects, if it does."""
         reading = self._reading(query)
         try:
             await reading.start(sql)
-            value = None
+            rows: list[dict[str, Any]] = []
             while (batch := await reading.next()) is not None:
-                if batch.num_rows:
-                    value = batch.column(0)[0].as_py()
-            return value
+                rows += batch.to_pylist()
+            return rows
         finally:
             await reading.close()
 
-    def _reading(self, query: EventQuery) -> Reading:
-        names = {"include": query.include_events, "exclude": query.exclude_events}
+    def _reading(self, query: EventQuery | None) -> Reading:
+        names = {"include": query.include_events, "exclude": query.exclude_events} if query is not None else {}
         settings = {name: _storable(events) for name, events in names.items() if events}
         return Reading(self._url, self._batch_bytes, settings, self._error)
 

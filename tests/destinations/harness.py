@@ -3,9 +3,9 @@
 A new destination joins by one entry in ``HARNESSES``.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Protocol
@@ -14,10 +14,12 @@ from uuid import UUID, uuid4
 from aiobotocore.session import AioSession, get_session
 from types_aiobotocore_s3 import S3Client
 
+from app import failpoints
 from app.destinations import build
-from app.destinations.base import Destination, Target, always
+from app.destinations.base import Destination, Earlier, Fence, Target, Unfenced
 from app.destinations.s3 import AwsS3
 from app.embedded import Stack
+from app.errors import LeaseLost
 from app.formats import FORMATS
 from app.formats.base import encode_files
 from app.network import Network
@@ -27,10 +29,54 @@ from app.streams import Batches, Chunks
 from tests.destinations.rows import SCHEMA, START
 
 RUN_ID = UUID(int=7)
+Hook = Callable[[], Awaitable[None]]
+UNFENCED = Unfenced()
 NETWORK = Network.of(Settings(_env_file=None, allowed_private_hosts=["127.0.0.1"]))
 
 
+async def nothing() -> None:
+    pass
+
+
+@dataclass
+class ScriptedFence(Unfenced):
+    """A fence that says what a test wants it to, and remembers what it was told."""
+
+    earlier: Earlier = field(default_factory=Earlier)
+    passing: Hook = nothing
+    """Awaited whenever the fence is passed."""
+    owned: bool = True
+    """Whether the run is still this attempt's."""
+    aware: bool = True
+    """Whether the attempt's own clock tells when it is not: a process may fall asleep right behind that check."""
+    announced: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    asked: int = 0
+    """How often the rows were asked whose the run is."""
+
+    async def announce(self, location: str, keys: Sequence[str]) -> Earlier:
+        await self.confirm()
+        self.announced.append((location, tuple(keys)))
+        await failpoints.reach(failpoints.ANNOUNCED)
+        return self.earlier
+
+    async def confirm(self) -> None:
+        await self.passing()
+        if not self.owned:
+            raise LeaseLost
+
+    async def owns(self) -> bool:
+        self.asked += 1
+        return self.owned
+
+    def check(self) -> None:
+        if self.aware and not self.owned:
+            raise LeaseLost
+
+
 class Harness(Protocol):
+    missing: Mapping[str, Any]
+    """Config of a place that is not there; empty for a destination that has none."""
+
     def make(self, **config: Any) -> Destination: ...
 
     async def visible(self) -> dict[str, bytes]:
@@ -44,6 +90,8 @@ class Harness(Protocol):
 
 class S3Harness:
     """A place of its own in the embedded S3 server's bucket."""
+
+    missing: Mapping[str, Any] = {"bucket_name": "no-such-bucket"}
 
     def __init__(self, name: str, stack: Stack) -> None:
         self._name = name
@@ -68,9 +116,8 @@ class S3Harness:
 
     async def unfinished(self) -> list[str]:
         async with self.client() as client:
-            # The server leaves the prefix out of account.
-            listed = await client.list_multipart_uploads(Bucket=self.bucket)
-        return [upload["Key"] for upload in listed.get("Uploads", []) if upload["Key"].startswith(self.prefix)]
+            listed = await client.list_multipart_uploads(Bucket=self.bucket, Prefix=self.prefix)
+        return [upload["Key"] for upload in listed.get("Uploads", [])]
 
     @property
     def bucket(self) -> str:
@@ -106,6 +153,8 @@ class AwsS3Harness(S3Harness):
 
 
 class NoOpHarness:
+    missing: Mapping[str, Any] = {}
+
     def __init__(self, name: str, stack: Stack) -> None:
         self._name = name
 
@@ -132,18 +181,20 @@ def make_target(
     *,
     end: datetime = START + timedelta(hours=1),
     max_file_bytes: int | None = None,
-    fence: Callable[[], Awaitable[None]] = always,
+    fence: Fence = UNFENCED,
     epoch: int = 1,
+    gently: bool = False,
 ) -> Target:
     """The target of the hour that the events of ``rows`` lie in."""
     files: dict[str, Any] = {}
     if destination.formats:
         config = destination.config
         fmt = FORMATS[config.file_format]
+        most = destination.max_file_bytes if max_file_bytes is None else max_file_bytes
 
         def encode(batches: Batches) -> Chunks:
-            return encode_files(batches, fmt, SCHEMA, config.compression, max_file_bytes)
+            return encode_files(batches, fmt, SCHEMA, config.compression, most)
 
         extension = file_extension(fmt, config.compression, config.legacy_parquet_extension)
         files = {"encode": encode, "extension": extension}
-    return Target(table="events", start=START, end=end, run_id=RUN_ID, epoch=epoch, fence=fence, **files)
+    return Target(table="events", start=START, end=end, run_id=RUN_ID, epoch=epoch, gently=gently, fence=fence, **files)

@@ -34,6 +34,14 @@ class Request:
         return {"PUT": "PutObject", "HEAD": "HeadObject", "GET": "GetObject", "DELETE": "DeleteObject"}[self.method]
 
     @property
+    def condition(self) -> str | None:
+        """On what it is made: ``If-None-Match: *``."""
+        for name in ("If-Match", "If-None-Match"):
+            if name.lower() in self.headers:
+                return f"{name}: {self.headers[name.lower()]}"
+        return None
+
+    @property
     def part(self) -> int | None:
         return int(self.query["partNumber"][0]) if "partNumber" in self.query else None
 

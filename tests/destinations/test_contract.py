@@ -1,18 +1,18 @@
 """What every destination promises, in every format and compression it stores."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, Never
+import hashlib
+from typing import Any
 
 import pytest
 
 from app.destinations import DESTINATIONS
-from app.destinations.base import Target, Written
+from app.destinations.base import Fence, Written
 from app.destinations.files import FORMAT_COMPRESSIONS
 from app.destinations.s3 import upload
 from app.embedded import Stack
-from app.errors import LeaseLost, SourceUnavailable
-from tests.destinations.harness import HARNESSES, Harness, make_target
+from app.errors import LeaseLost, RunError, SourceUnavailable
+from tests.destinations.harness import HARNESSES, UNFENCED, Harness, ScriptedFence, make_target
 from tests.destinations.rows import Tape, make_tape, read_file
 
 Case = tuple[str, str | None, str | None]
@@ -38,10 +38,9 @@ class Subject:
         _, self.format, self.compression = case
         self.config = {} if self.format is None else {"file_format": self.format, "compression": self.compression}
 
-    async def write(self, batches: Any, *, fence: Callable[[], Awaitable[None]] | None = None) -> Written:
-        destination = self.harness.make(**self.config)
-        target: Target = make_target(destination) if fence is None else make_target(destination, fence=fence)
-        return await destination.write(batches, target)
+    async def write(self, batches: Any, fence: Fence = UNFENCED, **config: Any) -> Written:
+        destination = self.harness.make(**self.config, **config)
+        return await destination.write(batches, make_target(destination, fence=fence))
 
     async def rows(self) -> list[dict[str, Any]]:
         assert self.format is not None
@@ -95,17 +94,46 @@ async def test_writing_the_same_target_twice_leaves_one_copy(subject: Subject) -
 async def test_nothing_is_visible_before_the_fence(subject: Subject) -> None:
     seen: list[dict[str, bytes]] = []
 
-    async def fence() -> None:
+    async def look() -> None:
         seen.append(await subject.harness.visible())
 
-    await subject.write(make_tape().play(), fence=fence)
+    await subject.write(make_tape().play(), ScriptedFence(passing=look))
     assert seen == [{}]
 
 
 async def test_an_empty_stream_leaves_nothing(subject: Subject) -> None:
     tape = make_tape(batches=0)
-    assert await subject.write(tape.play()) == Written(rows=0, bytes=0)
+    written = await subject.write(tape.play())
+    assert (written.rows, written.bytes, written.files, written.manifest) == (0, 0, (), None)
     await subject.assert_nothing_left(tape)
+
+
+async def test_an_empty_stream_still_needs_the_destination(subject: Subject) -> None:
+    if not subject.harness.missing:
+        pytest.skip("it is everywhere")
+    tape = make_tape(batches=0)
+    with pytest.raises(RunError):
+        await subject.write(tape.play(), **subject.harness.missing)
+    assert not tape.open
+
+
+async def test_every_file_is_announced_with_its_place(subject: Subject) -> None:
+    fence = ScriptedFence()
+    written = await subject.write(make_tape().play(), fence)
+    keys = tuple(file.key for file in written.files)
+    if subject.format is not None:
+        assert fence.announced == [(written.location, keys)]
+    assert bool(written.location) == bool(keys)
+
+
+async def test_checksums_and_bounds_of_files_are_told(subject: Subject) -> None:
+    tape = make_tape()
+    written = await subject.write(tape.play())
+    moments = [row["timestamp"] for row in tape.rows]
+    for file in written.files:
+        data = (await subject.harness.visible())[file.key]
+        assert file.sha256 == hashlib.sha256(data).hexdigest()
+        assert (file.min_timestamp, file.max_timestamp) == (min(moments), max(moments))
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -124,12 +152,9 @@ async def test_an_error_of_the_source_leaves_nothing(subject: Subject, at: int) 
 
 @pytest.mark.usefixtures("small_parts")
 async def test_a_lost_lease_leaves_nothing(subject: Subject) -> None:
-    async def lost() -> Never:
-        raise LeaseLost
-
     tape = make_tape()
     with pytest.raises(LeaseLost):
-        await subject.write(tape.play(), fence=lost)
+        await subject.write(tape.play(), ScriptedFence(owned=False))
     await subject.assert_nothing_left(tape)
 
 
@@ -147,7 +172,8 @@ async def test_cancelling_leaves_nothing(subject: Subject, point: str) -> None:
         await stop_at(f"batch {number}")
 
     tape = make_tape()
-    writing = asyncio.create_task(subject.write(tape.play(before), fence=lambda: stop_at("the fence")))
+    fence = ScriptedFence(passing=lambda: stop_at("the fence"))
+    writing = asyncio.create_task(subject.write(tape.play(before), fence))
     await reached.wait()
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):

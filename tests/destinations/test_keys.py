@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from app.destinations.keys import manifest_key, object_key, render_prefix
+from app.destinations.keys import manifest_key, names, object_key, render_prefix, stem
 from app.models.enums import Interval
 from app.scheduling.intervals import Schedule
 
@@ -113,6 +113,41 @@ def test_no_two_windows_share_a_key(
     assert (
         len(numbered | {key_of(template, *other), manifest_key(template, *one), manifest_key(template, *other)}) == 15
     )
+
+
+SLICES = st.tuples(
+    st.sampled_from(list(Interval)), st.sampled_from(["UTC", "Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia"])
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    TEMPLATES,
+    st.lists(SLICES, min_size=1, max_size=3),
+    st.datetimes(datetime(2011, 12, 1), datetime(2026, 12, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    st.sampled_from(["jsonl", "jsonl.gz", "parquet"]),
+)
+def test_no_two_slices_share_a_key(
+    template: str, schedules: list[tuple[Interval, str]], moment: datetime, extension: str
+) -> None:
+    """Windows of any interval, in any time zone, around a moment; numbered files of each, and its manifest."""
+    windows: set[tuple[datetime | None, datetime]] = {(None, moment.replace(microsecond=0))}
+    for interval, timezone in schedules:
+        schedule = Schedule(interval, timezone)
+        first = schedule.align(moment)
+        due = schedule.due(first, first + timedelta(days=30), 6)
+        windows |= {(window.start, window.end) for window in due}
+    keys: list[str] = []
+    for start, end in windows:
+        prefix = render_prefix(template, "events", start, end)
+        keys.append(object_key(prefix, start, end, extension))
+        keys.append(manifest_key(prefix, start, end))
+        keys += [object_key(prefix, start, end, extension, number) for number in (0, 1, 10, 11, 100)]
+        own = names(prefix, start, end, extension)
+        assert all(own.fullmatch(key) for key in keys[-7:])
+        assert not any(own.fullmatch(key) for key in keys[:-7])
+        assert all(key.startswith(stem(prefix, start, end)) for key in keys[-7:])
+    assert len(set(keys)) == len(keys) == 7 * len(windows)
 
 
 @pytest.mark.parametrize("interval", list(Interval))

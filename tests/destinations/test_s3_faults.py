@@ -2,9 +2,10 @@
 
 import pytest
 
+from app.destinations.base import Earlier
 from app.destinations.s3 import upload
-from app.errors import LeaseLost, Misconfigured, RunError, Throttled, Transient
-from tests.destinations.harness import S3Harness, make_target
+from app.errors import Misconfigured, RunError, Throttled, Transient
+from tests.destinations.harness import S3Harness, ScriptedFence, make_target
 from tests.destinations.rows import make_tape, read_file
 from tests.destinations.s3_proxy import Fate, Reply, Request, S3Proxy, Verdict, error
 from tests.destinations.trouble import assert_nothing_left, failing, three_parts
@@ -150,8 +151,9 @@ async def test_a_failed_rerun_leaves_what_an_earlier_run_wrote(s3: S3Harness, pr
     destination = s3.make(endpoint_url=proxy.url)
     await destination.write(earlier.play(), make_target(destination))
     proxy.judge = failing("PutObject", error(503, "SlowDown"))
+    fence = ScriptedFence(Earlier(replaces=True))
     with pytest.raises(Throttled):
-        await destination.write(make_tape().play(), make_target(destination, epoch=2))
+        await destination.write(make_tape().play(), make_target(destination, epoch=2, fence=fence))
     [data] = (await s3.visible()).values()
     assert read_file(data, "JSONLines", None) == earlier.rows
 
@@ -182,18 +184,18 @@ async def test_files_of_a_set_that_cannot_be_finished_are_taken_back(
 
 async def test_files_are_not_taken_back_once_the_run_is_another_workers(s3: S3Harness, proxy: S3Proxy) -> None:
     """By then the same names may hold what the other worker has written."""
-    fences = 0
+    fence = ScriptedFence(aware=False)
 
-    async def fence() -> None:
-        nonlocal fences
-        fences += 1
-        if fences > 1:
-            raise LeaseLost
+    async def judge(request: Request) -> Verdict:
+        if request.path.endswith("_manifest.json"):
+            fence.owned = False
+            return error(403, "AccessDenied")
+        return None
 
-    proxy.judge = failing("PutObject", error(403, "AccessDenied"))
+    proxy.judge = judge
     destination = s3.make(endpoint_url=proxy.url, max_file_size_mb=1)
     with pytest.raises(RunError):
         await destination.write(make_tape().play(), make_target(destination, max_file_bytes=6000, fence=fence))
-    assert fences == 2
+    assert fence.asked == 1
     assert "DeleteObject" not in proxy.operations
     assert await s3.unfinished() == []

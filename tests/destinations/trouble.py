@@ -26,6 +26,15 @@ def failing(operation: str, verdict: Verdict, *, times: int = 10**6, part: int |
     return judge
 
 
+def knowing_no_conditions(reply: Verdict) -> Judge:
+    """A store that answers so to every conditional request."""
+
+    async def judge(request: Request) -> Verdict:
+        return reply if request.condition is not None else None
+
+    return judge
+
+
 def three_parts(monkeypatch: pytest.MonkeyPatch) -> Tape:
     monkeypatch.setattr(upload, "PART_BYTES", 5 * 1024 * 1024)
     return Tape([make_batch(first, 1, size=1024 * 1024) for first in range(12)])

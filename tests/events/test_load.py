@@ -121,6 +121,37 @@ async def test_what_only_postgres_refuses_is_found_and_the_rest_is_stored(
     assert "stack depth limit exceeded" in one["reason"]
 
 
+async def test_poison_spoils_nothing_but_its_own_line(
+    writer: EventWriter, rejections: Rejections, store: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    taken = {
+        '{"n":1e400,"i":18446744073709551616,"z":-0}': '{"n":1e400,"i":18446744073709551616,"z":-0}',
+        r'{"a\u0000":"\ud800","b":"\\u0000"}': r'{"a":"","b":"\\u0000"}',
+        f'{{"{"k" * 100_000}":"{"x" * 10_000_000}"}}': f'{{"{"k" * 100_000}":"{"x" * 10_000_000}"}}',
+        '{\t"a" :  [ 1 ]}': '{\t"a" :  [ 1 ]}',
+    }
+    refused = [
+        '{"a":NaN}',
+        '{"a":' + "[" * 50_000 + "]" * 50_000 + "}",
+        r'{"a":"\ug000"}',
+        '{"a":"\x00"}',
+        '{"a":1',
+        "[]",
+    ]
+    template = event(properties=0)
+    lines = [
+        template.replace(b'"properties": 0', b'"properties": ' + text.encode()).replace(b'"e"', f'"{number}"'.encode())
+        for number, text in enumerate([*taken, *refused])
+    ]
+    lines = [line.replace(json.loads(template)["uuid"].encode(), str(uuid4()).encode()) for line in lines]
+    loaded = await load_text(writer, rejections, *lines, event())
+    assert loaded == Loaded(lines=11, stored=5, sanitised=1, rejected=6)
+    assert [one["line"] for one in rejected(rejections)] == [5, 6, 7, 8, 9, 10]
+    assert all(one["reason"] for one in rejected(rejections))
+    stored = await store.fetch("SELECT properties FROM event_store.events WHERE event <> 'e' ORDER BY event")
+    assert [row["properties"] for row in stored] == list(taken.values())
+
+
 async def test_sanitised_events_are_counted(writer: EventWriter, rejections: Rejections) -> None:
     loaded = await load_text(writer, rejections, event(properties={"a": "\0"}), event(properties={"a": "\ud800"}))
     assert loaded == Loaded(lines=2, stored=2, sanitised=2)

@@ -7,15 +7,15 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.destinations.base import Written, always
+from app.destinations.base import Unfenced, Written
 from app.embedded import Stack
 from app.errors import Unsupported
-from app.models import Export, SelectBy
+from app.models import Export
 from app.pipeline.deliver import deliver
 from app.runs.claims import Claim
 from app.runtime import Runtime
 from tests.exports.linking import KEYS, add_integration, body
-from tests.factories import add_event, utc
+from tests.factories import add_event, make_claim, utc
 from tests.http.callers import Tenant, add_tenant, created, invalid, no_op, open_client, refused
 from tests.http.statements import counting
 
@@ -100,19 +100,13 @@ async def test_types_that_take_no_integration_say_so(
 
 
 def claim_of(export: dict[str, Any], sealed: bytes) -> Claim:
-    return Claim(
-        run_id=uuid4(),
-        epoch=1,
-        attempt=0,
+    return make_claim(
         export_id=UUID(export["id"]),
         project_id=export["team_id"],
-        backfill_id=None,
-        model="events",
         destination_type=export["destination"]["type"],
         destination_config=sealed,
         start=utc(2026, 3, 1),
         end=utc(2026, 3, 1, 1),
-        select_by=SelectBy.INGESTED_AT,
     )
 
 
@@ -120,7 +114,7 @@ async def deliver_export(runtime: Runtime, export: dict[str, Any]) -> Written:
     async with runtime.sessions.begin() as session:
         row = await session.get_one(Export, UUID(export["id"]))
         await add_event(session, row.project_id, utc(2026, 3, 1))
-    return await deliver(runtime, claim_of(export, row.destination_config), always)
+    return (await deliver(runtime, claim_of(export, row.destination_config), Unfenced())).written
 
 
 async def test_a_run_uses_the_integration_over_the_config(

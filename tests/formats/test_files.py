@@ -23,7 +23,7 @@ async def test_without_a_limit_there_is_one_file(file_format: str) -> None:
     batches = [make_batch(number * 10, 10) for number in range(5)]
     chunks = await encode(batches, file_format)
     assert {chunk.file for chunk in chunks} == {0}
-    assert [chunk.last for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+    assert [chunk.end is not None for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
     assert sum(chunk.rows for chunk in chunks) == 50
     assert len(read_file(b"".join(chunk.data for chunk in chunks), file_format, None)) == 50
 
@@ -38,7 +38,7 @@ async def test_a_file_ends_once_it_has_reached_the_limit(file_format: str) -> No
     rows = []
     for number in files:
         of_file = [chunk for chunk in chunks if chunk.file == number]
-        assert [chunk.last for chunk in of_file] == [False] * (len(of_file) - 1) + [True]
+        assert [chunk.end is not None for chunk in of_file] == [False] * (len(of_file) - 1) + [True]
         data = b"".join(chunk.data for chunk in of_file)
         assert len(data) >= 30_000 or number == files[-1]
         assert len(data) < 60_000
@@ -56,7 +56,7 @@ async def test_no_rows_make_no_files(file_format: str) -> None:
 
 async def test_a_limit_met_by_the_last_batch_leaves_no_empty_file() -> None:
     chunks = await encode([make_batch(0, 10)], max_file_bytes=1)
-    assert [(chunk.file, chunk.rows, chunk.last) for chunk in chunks] == [(0, 10, True)]
+    assert [(chunk.file, chunk.rows, chunk.end is not None) for chunk in chunks] == [(0, 10, True)]
 
 
 async def test_closing_early_closes_the_batches() -> None:

@@ -15,7 +15,9 @@ from fastapi.routing import APIRoute
 from sqlalchemy import text
 
 from app.main import MOUNTS
-from app.models import Export, Run
+from app.models import Export, NotificationChannels, Run
+from app.notifications.notices import Kind, Notice
+from app.notifications.outbox import Outbox
 from app.runtime import Runtime
 from tests.factories import make_backfill, make_integration, utc
 from tests.http.callers import NOT_FOUND, Tenant, add_tenant, created, error, open_client, refused, s3
@@ -89,6 +91,10 @@ async def ids(runtime: Runtime, tenant: Tenant, api: httpx.AsyncClient) -> dict[
         )
         session.add(run)
         config = {"name": NAME, "endpoint_url": "https://objects.test"}
+        sealed = runtime.cipher.seal({"secret": "whsec_" + "A" * 32})
+        channels = {"webhook_url": f"https://db.example.com/{NAME}", "webhook_secret": sealed, "emails": ["a@b.test"]}
+        session.add(NotificationChannels(project_id=tenant.project_id, **channels))
+        await Outbox(session).add([Notice.daily(Kind.RUN_FAILED, row, runtime.clock())], runtime.clock())
         integration = await make_integration(session, runtime.cipher, tenant.project_id, config=config)
         await session.flush()
     return {
@@ -114,6 +120,8 @@ async def state(runtime: Runtime, tenant: Tenant) -> list[Any]:
         "runs": "project_id",
         "backfills": "project_id",
         "integrations": "project_id",
+        "notification_channels": "project_id",
+        "notification_deliveries": "project_id",
         "projects": "id",
     }
     async with runtime.sessions() as session:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from app.clocks import elapsing
 from app.errors import LeaseLost
 from app.pipeline.lease import Lease
 
@@ -102,3 +103,30 @@ async def test_a_fence_that_refuses_inside_the_work_is_a_lost_lease() -> None:
     held = Lease(extend, timedelta(seconds=30), timedelta(seconds=30))
     with pytest.raises(LeaseLost):
         await held.hold(held.confirm)
+
+
+async def test_what_others_would_see_is_refused_once_the_lease_may_have_lapsed() -> None:
+    async def extend() -> bool:
+        return True
+
+    long_ago = elapsing() - 30
+    stopped = Lease(extend, timedelta(seconds=40), SOON, since=long_ago)
+    with pytest.raises(LeaseLost):
+        stopped.check()
+    held = lease(extend)
+    held.check()
+
+
+async def test_renewing_allows_it_again_and_a_refusal_forbids_it() -> None:
+    answers = iter([True, False])
+
+    async def extend() -> bool:
+        return next(answers)
+
+    held = Lease(extend, timedelta(seconds=40), SOON, since=elapsing() - 20)
+    await held.confirm()
+    held.check()
+    with pytest.raises(LeaseLost):
+        await held.confirm()
+    with pytest.raises(LeaseLost):
+        held.check()

@@ -6,16 +6,20 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
 
+import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from app.errors import Misconfigured, Transient
-from app.models import Run, RunStatus
+from app.models import Export, Run, RunStatus
 from app.runs.claims import Claim, ClaimRepository
+from app.runs.repository import RunRepository
 from app.runtime import Runtime
 from app.scheduling.intervals import Window
 from tests.factories import make_backfill, make_export, utc
 
 TTL = timedelta(seconds=40)
+LATER = utc(2030, 1, 1)
 WINDOW = Window(utc(2026, 1, 1), utc(2026, 1, 1, 1))
 
 
@@ -94,10 +98,10 @@ async def test_a_lapsed_lease_passes_on_with_a_higher_epoch(runtime: Runtime) ->
 async def test_a_heartbeat_never_takes_back_a_lapsed_lease(runtime: Runtime) -> None:
     taken = await claimed(runtime)
     async with claims(runtime) as repository:
-        assert await repository.extend(taken, TTL)
+        assert await repository.extend(taken)
     await lapse(runtime, taken)
     async with claims(runtime) as repository:
-        assert not await repository.extend(taken, TTL)
+        assert not await repository.extend(taken)
 
 
 async def test_nothing_a_zombie_writes_matches(runtime: Runtime) -> None:
@@ -106,10 +110,10 @@ async def test_nothing_a_zombie_writes_matches(runtime: Runtime) -> None:
     owner = await claim(runtime, "worker-2")
     assert owner is not None
     async with claims(runtime) as repository:
-        assert not await repository.extend(zombie, TTL)
+        assert not await repository.extend(zombie)
         assert not await repository.complete(zombie, 1, 1)
         assert not await repository.fail(zombie, RunStatus.FAILED, Misconfigured("no"))
-        assert not await repository.retry_later(zombie, Transient("no"), TTL)
+        assert not await repository.retry_later(zombie, Transient("no"), TTL, LATER)
         assert not await repository.hand_back(zombie)
         assert await repository.complete(owner, 7, 70)
     run = await row(runtime, owner.run_id)
@@ -124,7 +128,7 @@ async def test_epochs_are_never_reset(runtime: Runtime) -> None:
     assert again is not None
     assert again.epoch == 2
     async with claims(runtime) as repository:
-        assert await repository.retry_later(again, Transient("reset"), timedelta(0))
+        assert await repository.retry_later(again, Transient("reset"), timedelta(0), LATER)
     third = await claim(runtime)
     assert third is not None
     assert (third.epoch, third.attempt) == (3, 1)
@@ -149,8 +153,8 @@ async def test_handing_back_keeps_the_place_in_the_queue(runtime: Runtime) -> No
 async def test_a_failed_attempt_that_is_recorded_twice_counts_once(runtime: Runtime) -> None:
     taken = await claimed(runtime)
     async with claims(runtime) as repository:
-        assert await repository.retry_later(taken, Transient("reset"), timedelta(hours=1))
-        assert not await repository.retry_later(taken, Transient("reset"), timedelta(hours=1))
+        assert await repository.retry_later(taken, Transient("reset"), timedelta(hours=1), LATER)
+        assert not await repository.retry_later(taken, Transient("reset"), timedelta(hours=1), LATER)
         assert not await repository.hand_back(taken)
         assert await repository.is_recorded(taken, RunStatus.RUNNING, 1)
         assert not await repository.is_recorded(taken, RunStatus.COMPLETED, 1)
@@ -194,7 +198,7 @@ async def test_the_reaper_frees_lapsed_runs_only(runtime: Runtime) -> None:
 async def test_a_failed_attempt_is_told_and_waits(runtime: Runtime) -> None:
     taken = await claimed(runtime)
     async with claims(runtime) as repository:
-        await repository.retry_later(taken, Transient("connection reset"), timedelta(hours=1))
+        await repository.retry_later(taken, Transient("connection reset"), timedelta(hours=1), LATER)
     run = await row(runtime, taken.run_id)
     assert (run.latest_error, run.error_class) == ("Transient: connection reset", "transient")
     assert (run.status, run.finished_at) == (RunStatus.RUNNING, None)
@@ -204,7 +208,7 @@ async def test_a_failed_attempt_is_told_and_waits(runtime: Runtime) -> None:
 async def test_completing_clears_the_error_of_an_earlier_attempt(runtime: Runtime) -> None:
     taken = await claimed(runtime)
     async with claims(runtime) as repository:
-        await repository.retry_later(taken, Transient("reset"), timedelta(0))
+        await repository.retry_later(taken, Transient("reset"), timedelta(0), LATER)
     again = await claim(runtime)
     assert again is not None
     async with claims(runtime) as repository:
@@ -219,7 +223,7 @@ async def test_a_cancelled_run_takes_no_more_writes(runtime: Runtime) -> None:
     async with runtime.sessions.begin() as session:
         (await session.get_one(Run, taken.run_id)).status = RunStatus.CANCELLED
     async with claims(runtime) as repository:
-        assert not await repository.extend(taken, TTL)
+        assert not await repository.extend(taken)
         assert not await repository.complete(taken, 1, 1)
     assert (await row(runtime, taken.run_id)).status == RunStatus.CANCELLED
 
@@ -233,3 +237,103 @@ async def test_a_window_makes_one_run_however_often_it_is_added(runtime: Runtime
             return len(await repository.add(export, [WINDOW], timedelta(0)))
 
     assert sorted(await asyncio.gather(*(add() for _ in range(6)))) == [0, 0, 0, 0, 0, 1]
+
+
+async def add_rerun(runtime: Runtime, run_id: UUID) -> UUID:
+    """Another run of the same window."""
+    async with runtime.sessions.begin() as session:
+        run = await session.get_one(Run, run_id)
+        export = await session.get_one(Export, run.export_id)
+        backfill = await make_backfill(session, export)
+        window = Window(run.data_interval_start, run.data_interval_end)
+        [made] = await ClaimRepository(session).add(export, [window], timedelta(0), backfill_id=backfill.id)
+        return made
+
+
+async def test_a_window_is_one_workers_at_a_time(runtime: Runtime) -> None:
+    taken = await claimed(runtime)
+    rerun = await add_rerun(runtime, taken.run_id)
+    assert await claim(runtime, "worker-2") is None
+    async with claims(runtime) as repository:
+        assert await repository.complete(taken, 0, 0)
+    second = await claim(runtime, "worker-2")
+    assert second is not None
+    assert second.run_id == rerun
+
+
+async def test_a_window_without_a_start_is_one_workers_at_a_time_too(runtime: Runtime) -> None:
+    await add_run(runtime, Window(None, utc(2026, 1, 1)))
+    taken = await claim(runtime)
+    assert taken is not None
+    await add_rerun(runtime, taken.run_id)
+    assert await claim(runtime, "worker-2") is None
+
+
+async def test_of_two_claims_of_one_window_at_once_the_second_is_refused(runtime: Runtime) -> None:
+    [run_id] = await add_run(runtime)
+    rerun = await add_rerun(runtime, run_id)
+    async with runtime.sessions() as first, runtime.sessions() as second:
+        one = await ClaimRepository(first).claim("worker-1", TTL)
+        other = asyncio.create_task(ClaimRepository(second).claim("worker-2", TTL))
+        await waits_for_a_lock(runtime)
+        await first.commit()
+        with pytest.raises(IntegrityError):
+            await other
+    assert one is not None
+    assert one.run_id == run_id
+    assert (await row(runtime, rerun)).epoch == 0
+
+
+async def waits_for_a_lock(runtime: Runtime) -> None:
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with asyncio.timeout(10):
+        while True:
+            async with runtime.sessions() as session:
+                if (await session.scalars(query)).one():
+                    return
+            await asyncio.sleep(0.01)
+
+
+async def test_a_lost_worker_keeps_a_window_no_longer_than_its_lease(runtime: Runtime) -> None:
+    taken = await claimed(runtime)
+    await add_rerun(runtime, taken.run_id)
+    await lapse(runtime, taken)
+    async with claims(runtime) as repository:
+        assert await repository.reap() == [taken.run_id]
+    assert await claim(runtime, "worker-2") is not None
+
+
+async def test_a_cancelled_runs_worker_may_clean_up_before_the_window_is_free(runtime: Runtime) -> None:
+    taken = await claimed(runtime)
+    async with runtime.sessions.begin() as session:
+        assert await RunRepository(session).cancel(taken.run_id, utc(2026, 6, 1))
+    await add_rerun(runtime, taken.run_id)
+    async with claims(runtime) as repository:
+        assert not await repository.extend(taken)
+        assert await repository.keep(taken)
+    assert await claim(runtime, "worker-2") is None
+    async with claims(runtime) as repository:
+        await repository.release(taken)
+        assert not await repository.keep(taken)
+    assert await claim(runtime, "worker-2") is not None
+
+
+async def test_a_cancelled_run_whose_worker_is_lost_frees_its_window_with_the_lease(runtime: Runtime) -> None:
+    taken = await claimed(runtime)
+    async with runtime.sessions.begin() as session:
+        await RunRepository(session).cancel(taken.run_id, utc(2026, 6, 1))
+    await add_rerun(runtime, taken.run_id)
+    await lapse(runtime, taken)
+    async with claims(runtime) as repository:
+        # Nothing to be taken up again, so it is not named.
+        assert await repository.reap() == []
+    assert await claim(runtime, "worker-2") is not None
+
+
+async def test_a_run_that_goes_on_is_not_released(runtime: Runtime) -> None:
+    taken = await claimed(runtime)
+    async with claims(runtime) as repository:
+        await repository.release(taken)
+        assert await repository.extend(taken)

@@ -54,6 +54,10 @@ class Worker:
         """Wait until it has said ``words`` so often."""
         await until(lambda: self.log.count(words) >= times, lambda: f"{words!r} not in the log:\n{self.log}")
 
+    async def died(self) -> None:
+        """Wait until it has ended, whoever saw to that."""
+        await until(lambda: self.process.returncode is not None, lambda: self.log)
+
     async def kill(self) -> None:
         self.process.kill()
         await self.process.wait()
@@ -72,13 +76,17 @@ class Workers:
     directory: Path
 
     @asynccontextmanager
-    async def start(self, **settings: str) -> AsyncIterator[Worker]:
-        """A worker; ended with SIGTERM if it still runs, and expected to end well then."""
+    async def start(self, *, at: tuple[str, int, str] | None = None, **settings: str) -> AsyncIterator[Worker]:
+        """A worker; ended with SIGTERM if it still runs, and expected to end well then.
+
+        ``at``: a named moment, which time it is reached, and the signal that the worker sends itself then.
+        """
+        command = ("worker",) if at is None else ("tests.faults.process", *(str(part) for part in at))
         log_file = self.directory / f"worker-{len(list(self.directory.iterdir()))}.log"
         own = {f"BATCH_EXPORTS_{name.upper()}": value for name, value in {**HASTE, **settings}.items()}
         with log_file.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "worker"), env={**self.env, **own}, stdout=log, stderr=log
+                *(sys.executable, "-m", *command), env={**self.env, **own}, stdout=log, stderr=log
             )
         worker = Worker(process, log_file)
         try:
@@ -132,12 +140,13 @@ async def add_run(
     return run_id
 
 
-async def the_run(runtime: Runtime) -> UUID:
-    """The one there is, once there is one."""
+async def the_run(runtime: Runtime, backfill_id: UUID | None = None) -> UUID:
+    """The one there is, once there is one; of a backfill, if one is given."""
+    query = select(Run.id) if backfill_id is None else select(Run.id).where(Run.backfill_id == backfill_id)
     async with asyncio.timeout(DEADLINE):
         while True:
             async with runtime.sessions() as session:
-                if (run_id := (await session.scalars(select(Run.id))).one_or_none()) is not None:
+                if (run_id := (await session.scalars(query)).one_or_none()) is not None:
                     return run_id
             await asyncio.sleep(0.02)
 

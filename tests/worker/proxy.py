@@ -1,15 +1,22 @@
 """A TCP proxy that a test can cut, freeze and mend: a network in trouble."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 HOST = "127.0.0.1"
 
 
+Watch = Callable[[bytes], bool]
+"""Sees what a client sends, piece by piece; True: cut this connection once the server has answered that piece."""
+
+
 class Proxy:
-    def __init__(self, target: int) -> None:
+    """``watch`` is made anew for each connection."""
+
+    def __init__(self, target: int, watch: Callable[[], Watch] | None = None) -> None:
         self._target = target
+        self._watch = watch
         self._server: asyncio.Server | None = None
         self._flowing = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -50,7 +57,11 @@ class Proxy:
             far_reader, far_writer = await asyncio.open_connection(HOST, self._target)
             self._writers.add(far_writer)
             try:
-                await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+                deaf = asyncio.Event()
+                watch = self._watch() if self._watch is not None else None
+                await asyncio.gather(
+                    self._pump(reader, far_writer, watch, deaf), self._pump(far_reader, writer, deaf=deaf)
+                )
             finally:
                 self._writers.discard(far_writer)
                 far_writer.transport.abort()
@@ -61,19 +72,29 @@ class Proxy:
             self._writers.discard(writer)
             writer.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        watch: Watch | None = None,
+        deaf: asyncio.Event | None = None,
+    ) -> None:
         with suppress(OSError):
             while data := await reader.read(65536):
                 await self._flowing.wait()
+                if watch is None and deaf is not None and deaf.is_set():
+                    break  # the answer is there, and nobody hears it
+                if watch is not None and watch(data) and deaf is not None:
+                    deaf.set()
                 writer.write(data)
                 await writer.drain()
         writer.transport.abort()
 
 
 @asynccontextmanager
-async def open_proxy(target: int) -> AsyncIterator[Proxy]:
+async def open_proxy(target: int, watch: Callable[[], Watch] | None = None) -> AsyncIterator[Proxy]:
     """In front of a port of the loopback address."""
-    proxy = Proxy(target)
+    proxy = Proxy(target, watch)
     await proxy.mend()
     try:
         yield proxy

@@ -24,7 +24,7 @@ async def test_a_day_makes_its_24_runs_one_after_another(runtime: Runtime, worke
     queue = Queue(RedisSettings(_env_file=None, redis_url=workers.env["BATCH_EXPORTS_REDIS_URL"]))
     # No tick is due before the test ends: every step follows from the hint, or from the run before.
     async with workers.start(tick_interval="600", worker_slots="3", worker_poll_interval="30") as worker:
-        await worker.says("listening for hints")
+        await worker.says("listening for hints", times=2)
         async with runtime.sessions.begin() as session:
             backfill = await make_backfill(session, export, start_at=DAY, end_at=DAY + timedelta(days=1))
         hinted = datetime.now(UTC)

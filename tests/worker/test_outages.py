@@ -44,7 +44,7 @@ async def test_without_redis_runs_go_on_and_new_ones_start(runtime: Runtime, wor
         held_events(runtime) as release,
         workers.start(redis_url=through(proxy, redis_url), tick_interval="600", worker_slots="2") as worker,
     ):
-        await worker.says("listening for hints")
+        await worker.says("listening for hints", times=2)
         before = await add_run(runtime, events=0)
         await started(runtime, before)
         await go_away(proxy, how)
@@ -57,7 +57,7 @@ async def test_without_redis_runs_go_on_and_new_ones_start(runtime: Runtime, wor
             assert (run.status, run.epoch, run.attempt) == (RunStatus.COMPLETED, 1, 0)
 
         await proxy.mend()
-        await worker.says("listening for hints", times=2)
+        await worker.says("listening for hints", times=4)
         await hinted_backfill(runtime, redis_url)
 
 
@@ -117,7 +117,8 @@ async def test_a_long_outage_of_postgres_stops_the_run_which_is_then_made_anew(
         assert run.lease_until is not None
         assert lease_until - run.lease_until < timedelta(seconds=2)
         await proxy.mend()
-        await run_that(runtime, run_id, lambda run: run.epoch == 2)
+        # Not always the second: a claim whose answer was held up for most of its lease is not relied on.
+        await run_that(runtime, run_id, lambda run: run.epoch >= 2)
         await release()
         run = await ended(runtime, run_id)
-    assert (run.status, run.epoch, run.attempt) == (RunStatus.COMPLETED, 2, 0)
+        assert (run.status, run.attempt) == (RunStatus.COMPLETED, 0)

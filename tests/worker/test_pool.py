@@ -12,26 +12,13 @@ import pytest
 from app.pipeline.execute import Executor
 from app.runs.claims import Claim
 from app.settings import WorkerSettings
-from tests.factories import utc
+from tests.factories import make_claim
 from worker import pool as pool_module
 from worker.pool import RunPool
 
 
 def a_claim(backfill_id: UUID | None = None) -> Claim:
-    return Claim(
-        run_id=uuid4(),
-        epoch=1,
-        attempt=0,
-        export_id=uuid4(),
-        project_id=1,
-        backfill_id=backfill_id,
-        model="events",
-        destination_type="NoOp",
-        destination_config=b"",
-        start=utc(2026, 1, 1),
-        end=utc(2026, 1, 2),
-        select_by="ingested_at",
-    )
+    return make_claim(backfill_id=backfill_id)
 
 
 async def nothing() -> None:

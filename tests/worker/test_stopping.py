@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from worker import main
+from worker import listener
 
 
 async def test_a_lost_cancellation_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(main, "CANCEL_AGAIN", 0.01)
+    monkeypatch.setattr(listener, "CANCEL_AGAIN", 0.01)
     lost = asyncio.Event()
 
     async def loses_one() -> None:
@@ -22,6 +22,6 @@ async def test_a_lost_cancellation_is_sent_again(monkeypatch: pytest.MonkeyPatch
 
     task = asyncio.create_task(loses_one())
     await asyncio.sleep(0)
-    await main._cancel([task])
+    await listener.cancel([task])
     assert lost.is_set()
     assert task.cancelled()

@@ -1,7 +1,7 @@
 """The S3 client of one write."""
 
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,6 +13,7 @@ from aiobotocore.session import AioSession, get_session
 from aiohttp import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from app.destinations.s3.bucket import CHANGING
 from app.network import AddressRefused, Network
 
 if TYPE_CHECKING:
@@ -69,6 +70,17 @@ async def open_client(
     )
     async with client as opened:
         yield opened
+
+
+def guard(client: "S3Client", check: Callable[[], None]) -> None:
+    """Have ``check`` called right before each request whose effect others see, the client's own repetitions included:
+    between the first and the last of those, minutes may pass."""
+
+    def before(operation_name: str, **_: Any) -> None:
+        if operation_name in CHANGING:
+            check()
+
+    client.meta.events.register("request-created.s3", before)
 
 
 def create_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:

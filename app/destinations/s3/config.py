@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from app.destinations.files import FilesConfig, settle_files
+from app.destinations.files import FilesConfig, check_prefix, settle_files
 from app.destinations.proposal import Proposal, overlay, refuse
 from app.network import Names
 
@@ -55,7 +55,9 @@ def settle_bucket(proposal: Proposal) -> dict[str, Any]:
         raise refuse(f"Invalid endpoint_url: '{endpoint}'")
     if (encryption := config.get("encryption")) is not None and encryption not in ENCRYPTIONS:
         raise refuse(f"Encryption {encryption} is not supported. Supported encryptions are {list(ENCRYPTIONS)}")
-    return settle_files(config, proposal.stored)
+    settled = settle_files(config, proposal.stored)
+    check_prefix(settled)
+    return settled
 
 
 def _check_empty(config: Mapping[str, Any], keys: Sequence[str]) -> None:

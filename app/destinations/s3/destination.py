@@ -1,24 +1,33 @@
 """The S3 family: one write, all of it or nothing."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
-from typing import Any, ClassVar
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from botocore.exceptions import BotoCoreError
 
-from app.destinations.base import Destination, Target, Written, WrittenFile
+from app import failpoints
+from app.destinations.base import Destination, Fence, Stored, Target, Written
 from app.destinations.columns import FILE_COLUMNS
-from app.destinations.keys import manifest_key, object_key, render_prefix
+from app.destinations.files import BYTES_PER_MB
+from app.destinations.keys import manifest_key, names, object_key, render_prefix, stem
+from app.destinations.manifest import describe
 from app.destinations.proposal import Linked, Proposal, overlay
-from app.destinations.s3.client import Connection, create_arguments, open_client
+from app.destinations.s3.bucket import Bucket
+from app.destinations.s3.client import Connection, create_arguments, guard, open_client
+from app.destinations.s3.commit import Commit, clean_up
 from app.destinations.s3.config import BucketConfig, settle_bucket
-from app.destinations.s3.errors import as_run_error, unusable, where
-from app.destinations.s3.upload import CLEAN_UP_LIMIT, Bucket, Upload
+from app.destinations.s3.errors import as_run_error, location, unusable, where
+from app.destinations.s3.stored import StoredObjects, discard, see_that_it_answers
+from app.destinations.s3.upload import Upload, largest_file
 from app.errors import LeaseLost, Misconfigured, Unsupported
 from app.network import AddressRefused, Network
-from app.streams import Batches, see_through
+from app.streams import Batches
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client  # stubs: no part of an installation
 
 
 class Bucketed(Destination):
@@ -31,7 +40,6 @@ class Bucketed(Destination):
     def __init__(self, config: BucketConfig, network: Network) -> None:
         super().__init__(config, network)
         self.connection = Connection.of(config.model_dump())
-        self._where = where(config.bucket_name, self.connection.endpoint_url)
 
     @classmethod
     def settle(cls, proposal: Proposal) -> dict[str, Any]:
@@ -46,22 +54,56 @@ class Bucketed(Destination):
             raise Unsupported("this version cannot assume AWS roles yet")
         raise Misconfigured("there are no credentials: neither in the config nor in an integration")
 
+    @property
+    def location(self) -> str:
+        return location(self.config.bucket_name, self.connection.endpoint_url)
+
+    @property
+    def max_file_bytes(self) -> int | None:
+        size = self.config.max_file_size_mb
+        return min(size * BYTES_PER_MB, largest_file()) if size is not None else None
+
     async def write(self, batches: Batches, target: Target) -> Written:
         async with aclosing(batches), self._bucket(target) as bucket:
             uploads: list[Upload] = []
             try:
                 await self._send(batches, target, bucket, uploads)
-                await target.fence()
+                await failpoints.reach(failpoints.ALL_SENT)
+                if not uploads:
+                    await see_that_it_answers(bucket, self._stem(target))
+                manifest = self._manifest(target, bucket, uploads)
+                keys = [upload.key for upload in (*uploads, *([manifest] if manifest else []))]
+                earlier = await target.fence.announce(self.location, keys)
             except BaseException as error:
-                await _clean_up(upload.abort() for upload in uploads)
+                await clean_up(upload.abort() for upload in uploads)
                 raise self._run_error(error) from None
-            if uploads:
-                await self._commit(target, bucket, uploads)
+            commit = Commit(bucket, target, earlier, uploads, manifest, self._where)
+            try:
+                await commit.make(self._stem(target), self._names(target))
+            except BaseException as error:
+                raise self._run_error(error) from None
             return Written(
                 rows=sum(upload.rows for upload in uploads),
                 bytes=sum(upload.bytes for upload in uploads),
-                files=tuple(WrittenFile(upload.key, upload.rows, upload.bytes) for upload in uploads),
+                files=tuple(upload.written for upload in uploads),
+                manifest=manifest.written if manifest is not None else None,
+                location=self.location,
+                undeleted=commit.undeleted,
+                undeleted_reason=commit.reason,
             )
+
+    async def discard(self, keys: Sequence[str], attempt: str | None = None) -> None:
+        async with self._client() as client:
+            bucket = Bucket(client, self.config.bucket_name, {}, attempt or "")
+            try:
+                await discard(bucket, keys)
+            except Exception as error:
+                raise self._run_error(error) from None
+
+    @asynccontextmanager
+    async def stored(self) -> AsyncIterator[Stored]:
+        async with self._client() as client:
+            yield StoredObjects(client, self.config.bucket_name, self._where)
 
     async def _send(self, batches: Batches, target: Target, bucket: Bucket, uploads: list[Upload]) -> None:
         """Send every file, in parts; none is visible yet."""
@@ -73,33 +115,24 @@ class Bucketed(Destination):
                         await uploads[-1].send_rest(alone=False)
                     uploads.append(Upload(bucket, self._key(target, chunk.file), parts))
                 await uploads[chunk.file].add(chunk.data, chunk.rows)
+                uploads[chunk.file].end = chunk.end
             if uploads:
                 await uploads[-1].send_rest(alone=True)
 
-    async def _commit(self, target: Target, bucket: Bucket, uploads: Sequence[Upload]) -> None:
-        """Make every file visible, and the manifest last. All or nothing, as far as a store allows."""
-        manifest = self._manifest(target, bucket, uploads)
-        try:
-            for upload in (*uploads, *manifest):
-                # Never cut off half-way: what the store makes of a request that was broken off, nobody would know.
-                await see_through(upload.commit(), CLEAN_UP_LIMIT)
-        except BaseException as error:
-            # Only while the run is still ours: after that the same keys may be another attempt's good objects.
-            if await see_through(_still_ours(target)):
-                await _clean_up(upload.retract() for upload in manifest)
-                await _clean_up(upload.retract() for upload in uploads)
-            await _clean_up(upload.abort() for upload in uploads)
-            raise self._run_error(error) from None
-
-    def _manifest(self, target: Target, bucket: Bucket, uploads: Sequence[Upload]) -> Sequence[Upload]:
-        if self.config.max_file_size_mb is None:
-            return ()
-        document = json.dumps({"files": [upload.key for upload in uploads]}).encode()
-        key = manifest_key(self._prefix(target), target.start, target.end)
-        return (Upload.of_whole(bucket, key, document),)
+    def _manifest(self, target: Target, bucket: Bucket, uploads: Sequence[Upload]) -> Upload | None:
+        if self.config.max_file_size_mb is None or not uploads:
+            return None
+        document = describe(target, [upload.written for upload in uploads])
+        return Upload.of_whole(bucket, manifest_key(self._prefix(target), target.start, target.end), document)
 
     def _prefix(self, target: Target) -> str:
         return render_prefix(self.config.prefix, target.table, target.start, target.end)
+
+    def _stem(self, target: Target) -> str:
+        return stem(self._prefix(target), target.start, target.end)
+
+    def _names(self, target: Target) -> "re.Pattern[str]":
+        return names(self._prefix(target), target.start, target.end, target.extension)
 
     def _key(self, target: Target, file: int) -> str:
         number = file if self.config.max_file_size_mb is not None else None
@@ -107,6 +140,15 @@ class Bucketed(Destination):
 
     @asynccontextmanager
     async def _bucket(self, target: Target) -> AsyncIterator[Bucket]:
+        async with self._client(target.fence) as client:
+            extra = create_arguments(self.config.model_dump())
+            bucket = Bucket(client, self.config.bucket_name, extra, f"{target.run_id}/{target.epoch}")
+            if target.gently:
+                bucket.slots = asyncio.Semaphore(1)
+            yield bucket
+
+    @asynccontextmanager
+    async def _client(self, fence: Fence | None = None) -> AsyncIterator["S3Client"]:
         opening = open_client(self.connection, self.network)
         try:
             client = await opening.__aenter__()
@@ -115,10 +157,15 @@ class Bucketed(Destination):
         except (BotoCoreError, ValueError) as error:
             raise unusable(self._where, error) from None
         try:
-            attempt = f"{target.run_id}/{target.epoch}"
-            yield Bucket(client, self.config.bucket_name, create_arguments(self.config.model_dump()), attempt)
+            if fence is not None:
+                guard(client, fence.check)
+            yield client
         finally:
             await opening.__aexit__(None, None, None)
+
+    @property
+    def _where(self) -> str:
+        return where(self.config.bucket_name, self.connection.endpoint_url)
 
     def _run_error(self, error: BaseException) -> BaseException:
         """The error to raise: the first of a group, in the run's terms. What ends the attempt, and what nobody
@@ -128,27 +175,3 @@ class Bucketed(Destination):
         if isinstance(error, LeaseLost) or not isinstance(error, Exception):
             return error
         return as_run_error(error, self._where)
-
-
-async def _still_ours(target: Target) -> bool:
-    try:
-        async with asyncio.timeout(CLEAN_UP_LIMIT):
-            await target.fence()
-    except Exception:
-        return False  # lost, or not to be known just now, which is the same
-    return True
-
-
-async def _clean_up(actions: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Do all of it, in its own time: neither errors nor another cancellation may stop the rest."""
-
-    async def one(action: Coroutine[Any, Any, None]) -> None:
-        with suppress(Exception):
-            await action
-
-    async def all_of_it() -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLEAN_UP_LIMIT):
-                await asyncio.gather(*(one(action) for action in actions))
-
-    await see_through(all_of_it())

@@ -64,11 +64,14 @@ PASSING: Final = frozenset(
         "IncompleteBody",
         "NoSuchUpload",
         "OperationAborted",
+        "PreconditionFailed",
         "RequestTimeout",
         "XAmzContentSHA256Mismatch",
     }
 )
 """Damage on the way, and conflicts with what somebody else does to the same object at this moment."""
+
+CONDITIONS: Final = ("if-match", "if-none-match")
 
 CODE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -80,6 +83,16 @@ def where(bucket: str, endpoint: str | None) -> str:
         return f"bucket '{bucket}'"
     parts = urlsplit(endpoint)
     return f"bucket '{bucket}' at {parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def location(bucket: str, endpoint: str | None) -> str:
+    """The bucket and its store, in one form however they are spelled: ``s3://127.0.0.1:9000/exports``."""
+    if endpoint is None:
+        return f"s3://amazonaws.com/{bucket}"
+    parts = urlsplit(endpoint)
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"s3://{host}/{bucket}" if parts.port in (None, usual) else f"s3://{host}:{parts.port}/{bucket}"
 
 
 def unusable(where: str, error: Exception) -> RunError:
@@ -120,14 +133,36 @@ def may_have_worked(error: Exception) -> bool:
     """Whether the store may have done what it was asked all the same, because only its answer was lost."""
     match error:
         case ClientError():
-            code = error.response.get("Error", {}).get("Code")
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
             # An upload that is not there any more was completed by a request that the client sent before.
-            return status >= 500 or code == "NoSuchUpload"
+            return _status(error, 500) >= 500 or _code(error) == "NoSuchUpload"
         case ParamValidationError() | UnicodeEncodeError():
             return False
         case _:
             return True
+
+
+def is_conflict(error: Exception) -> bool:
+    """Whether the condition of a request did not hold, or somebody else changed the object at that moment."""
+    if not isinstance(error, ClientError):
+        return False
+    return _status(error) == 412 or _code(error) in ("PreconditionFailed", "ConditionalRequestConflict")
+
+
+def is_gone(error: Exception) -> bool:
+    return isinstance(error, ClientError) and (_code(error) == "NoSuchKey" or _code(error) == "404")
+
+
+def is_denied(error: Exception) -> bool:
+    """Whether the store knows the access key, and does not let it do this."""
+    return isinstance(error, ClientError) and _code(error) in ("AccessDenied", "AllAccessDisabled")
+
+
+def is_unknown_condition(error: ClientError) -> bool:
+    """Whether the store does not take conditional requests. Some name the header that they do not know."""
+    if _status(error) == 501 or _code(error) == "NotImplemented":
+        return True
+    told = str(error.response.get("Error", {})).lower()
+    return _status(error) == 400 and any(name in told for name in CONDITIONS)
 
 
 def _is_refused(error: BaseException) -> bool:
@@ -140,8 +175,7 @@ def _is_refused(error: BaseException) -> bool:
 
 
 def _answered(error: ClientError, where: str) -> RunError:
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    code, status = _code(error), _status(error)
     if CODE.fullmatch(code) is None:
         code = "unknown"  # a code is a word; anything else may be anything
     if code in REFUSED:
@@ -154,3 +188,11 @@ def _answered(error: ClientError, where: str) -> RunError:
     if code in PASSING or status >= 500:
         return Transient(f"{where} failed to answer ({code}, HTTP {status})")
     return Misconfigured(f"{where} refused the request ({code}, HTTP {status})")
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _status(error: ClientError, otherwise: int = 0) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", otherwise))

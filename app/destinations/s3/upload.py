@@ -5,18 +5,16 @@ completed by :meth:`Upload.commit`; until then the store lists nothing.
 """
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
-from botocore.exceptions import ClientError
-
-from app.destinations.s3.errors import LOST, NotS3, may_have_worked
-from app.errors import DataError, Transient
-from app.streams import see_through
-
-if TYPE_CHECKING:
-    from types_aiobotocore_s3 import S3Client  # stubs: no part of an installation
+from app import failpoints
+from app.destinations.base import WrittenFile
+from app.destinations.s3.bucket import HIDDEN, NOTHING, Bucket, Seen, value_of
+from app.destinations.s3.errors import LOST, is_conflict, may_have_worked
+from app.errors import DataError, LeaseLost, Transient
+from app.streams import FileEnd, see_through
 
 MIB: Final = 1024 * 1024
 PART_BYTES: Final = 16 * MIB
@@ -25,13 +23,9 @@ PARTS_PER_SIZE: Final = 2000
 """Parts double in size after so many: the ceiling of 10,000 parts then lies at about a terabyte."""
 MAX_PARTS: Final = 10_000
 """S3's own limit."""
-PARTS_IN_FLIGHT: Final = 3
-"""Per run. With the part that is being gathered they hold 64 MiB, which two runs in 512 MiB can afford."""
 CLEAN_UP_LIMIT: Final = 10.0
 """Seconds that cleaning up after a failed write may take, or that a cancelled one may put off its end, so as not to
 leave a request half-done. What is left after that is an upload that nobody sees."""
-ATTEMPT_KEY: Final = "batch-exports-attempt"
-"""Metadata on every object: which attempt wrote it. Tells a commit whose answer was lost from one that failed."""
 
 
 def part_bytes(number: int) -> int:
@@ -39,26 +33,9 @@ def part_bytes(number: int) -> int:
     return PART_BYTES << ((number - 1) // PARTS_PER_SIZE)
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """A bucket, and what every object in it is created with (encryption, say)."""
-
-    client: "S3Client"
-    name: str
-    extra: Mapping[str, Any]
-    attempt: str
-    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARTS_IN_FLIGHT))
-
-    def create_arguments(self, key: str) -> dict[str, Any]:
-        return {"Bucket": self.name, "Key": key, "Metadata": {ATTEMPT_KEY: self.attempt}, **self.extra}
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the store shows under a key."""
-
-    size: int
-    attempt: str | None
+def largest_file() -> int:
+    """Bytes after which a file must end. A tenth of what all parts hold is left for what one batch more may bring."""
+    return sum(part_bytes(number) for number in range(1, MAX_PARTS + 1)) * 9 // 10
 
 
 class Upload:
@@ -68,23 +45,35 @@ class Upload:
         self.key = key
         self.rows = 0
         self.bytes = 0
+        self.end: FileEnd | None = None
+        self.upload_id: str | None = None
+        self.begun = False
+        """Whether a commit may have made it visible."""
+        self.visible = False
         self._bucket = bucket
         self._tasks = parts
         self._gathered = bytearray()
-        self._upload_id: str | None = None
         self._number = 0
         self._etags: dict[int, str] = {}
         self._sent = 0
-        self._begun = False
-        self._acknowledged = False
+        self._own: Seen | None = None
+        """What the store has under the key since our commit, when that is known."""
 
     @classmethod
     def of_whole(cls, bucket: Bucket, key: str, data: bytes) -> "Upload":
         """A small file, sent in one piece by its commit."""
         upload = cls(bucket, key, None)
         upload.bytes = len(data)
+        upload.end = FileEnd(hashlib.sha256(data).hexdigest(), None, None)
         upload._gathered += data
         return upload
+
+    @property
+    def written(self) -> WrittenFile:
+        assert self.end is not None
+        return WrittenFile(
+            self.key, self.rows, self.bytes, self.end.sha256, self.end.min_timestamp, self.end.max_timestamp
+        )
 
     async def add(self, data: bytes, rows: int) -> None:
         """Waits while too many parts are in flight: that is the backpressure."""
@@ -99,64 +88,62 @@ class Upload:
     async def send_rest(self, *, alone: bool) -> None:
         """Nothing more comes. A file below the size of one part that is ``alone`` waits for its commit; others are
         sent now, so that many small files do not gather in memory."""
-        if self._upload_id is not None or not alone:
+        if self.upload_id is not None or not alone:
             if self._gathered or self._number == 0:
                 await self._send(bytes(self._gathered))
             self._gathered.clear()
 
-    async def commit(self) -> None:
+    async def commit(self, owns: Callable[[], Awaitable[bool]]) -> None:
         """Make the file visible, and see that it is all there.
 
-        :raises Transient: when the store holds another size than was sent.
+        What lies under its key already is overwritten only if it lay there while the run was this attempt's, which
+        ``owns`` says.
+
+        :raises LeaseLost: when somebody else has the run by now.
+        :raises Transient: when somebody else changes the object at this moment, or the store holds another size than
+            was sent.
         """
-        self._begun = True
-        try:
-            if self._upload_id is None:
-                arguments = self._bucket.create_arguments(self.key)
-                answer = await self._bucket.client.put_object(**arguments, Body=bytes(self._gathered))
-                value_of(answer, "ETag")
-            else:
-                await self._complete(self._upload_id)
-        except LOST as error:
-            self._begun = may_have_worked(error)
-            if not self._begun or not await self._is_there():
-                raise
-        else:
-            self._acknowledged = True
-            seen = await self._look()
-            if seen is not None and seen.size != self.bytes:
-                raise Transient(f"object '{self.key}' is not in bucket '{self._bucket.name}' as it was sent")
-        self._upload_id = None
+        there = await self._reveal({"IfNoneMatch": "*"})
+        if there is not None:
+            # Asked after the look, so what was seen is nothing that a later attempt has written.
+            if not await owns():
+                raise LeaseLost
+            there = await self._reveal(_unless_changed(there))
+        if there is not None:
+            raise Transient(f"somebody else writes object '{self.key}' in bucket '{self._bucket.name}'")
+        self.visible = True
+        self.upload_id = None
 
     async def retract(self) -> None:
         """Take back what was committed, and nothing that another attempt has put there. Errors are the caller's to
         ignore."""
-        if self._begun and (self._acknowledged or await self._is_there()):
-            await self._bucket.client.delete_object(Bucket=self._bucket.name, Key=self.key)
+        if self.begun and (self._own is not None or await self._is_there()):
+            assert self._own is not None
+            await self._bucket.delete(self.key, self._own)
 
     async def abort(self) -> None:
         """Leave nothing behind. Errors are the caller's to ignore."""
-        if self._upload_id is not None:
+        if self.upload_id is not None:
             await self._bucket.client.abort_multipart_upload(
-                Bucket=self._bucket.name, Key=self.key, UploadId=self._upload_id
+                Bucket=self._bucket.name, Key=self.key, UploadId=self.upload_id
             )
-            self._upload_id = None
+            self.upload_id = None
 
     async def _send(self, part: bytes) -> None:
         if self._number == MAX_PARTS:
             raise DataError(f"'{self.key}' needs more than {MAX_PARTS} parts; set 'max_file_size_mb'")
-        if self._upload_id is None:
+        if self.upload_id is None:
             # Seen through: an upload whose id nobody learned could never be aborted.
             await see_through(self._create(), CLEAN_UP_LIMIT)
         assert self._tasks is not None
-        assert self._upload_id is not None
+        assert self.upload_id is not None
         self._number += 1
         await self._bucket.slots.acquire()
-        self._tasks.create_task(self._send_part(self._upload_id, self._number, part))
+        self._tasks.create_task(self._send_part(self.upload_id, self._number, part))
 
     async def _create(self) -> None:
         created = await self._bucket.client.create_multipart_upload(**self._bucket.create_arguments(self.key))
-        self._upload_id = value_of(created, "UploadId")
+        self.upload_id = value_of(created, "UploadId")
 
     async def _send_part(self, upload_id: str, number: int, part: bytes) -> None:
         try:
@@ -167,44 +154,58 @@ class Upload:
             self._sent += len(part)
         finally:
             self._bucket.slots.release()
+        await failpoints.reach(failpoints.PART_SENT)
 
-    async def _complete(self, upload_id: str) -> None:
+    async def _reveal(self, condition: Mapping[str, str]) -> Seen | None:
+        """None: it is visible. Otherwise what is under the key instead, against the condition."""
+        try:
+            etag = value_of(await self._request(condition), "ETag")
+        except LOST as error:
+            conflict = is_conflict(error)
+            # Of the requests that the client has sent, the one before may have worked.
+            self.begun = conflict or may_have_worked(error)
+            if conflict:
+                there = await self._bucket.look(self.key)
+                return None if self._is_own(there) else there
+            if not self.begun or not await self._is_there():
+                raise
+            return None
+        self.begun = True
+        self._own = Seen(self.bytes, self._bucket.attempt, etag)
+        seen = await self._bucket.look(self.key)
+        if seen is not HIDDEN and seen.size != self.bytes:
+            raise Transient(f"object '{self.key}' is not in bucket '{self._bucket.name}' as it was sent")
+        return None
+
+    async def _request(self, condition: Mapping[str, str]) -> Mapping[str, Any]:
+        # Whatever interrupts it, it may have been heard.
+        self.begun = True
+        if self.upload_id is None:
+            arguments = self._bucket.create_arguments(self.key)
+            return await self._bucket.change("put_object", condition, **arguments, Body=bytes(self._gathered))
         numbers = sorted(self._etags)
         assert numbers == list(range(1, self._number + 1)), f"parts {numbers} of {self._number}"
         assert self._sent == self.bytes, f"{self._sent} bytes sent of {self.bytes}"
-        answer = await self._bucket.client.complete_multipart_upload(
-            Bucket=self._bucket.name,
-            Key=self.key,
-            UploadId=upload_id,
-            MultipartUpload={"Parts": [{"PartNumber": number, "ETag": self._etags[number]} for number in numbers]},
-        )
-        value_of(answer, "ETag")
+        parts = {"Parts": [{"PartNumber": number, "ETag": self._etags[number]} for number in numbers]}
+        place = {"Bucket": self._bucket.name, "Key": self.key, "UploadId": self.upload_id}
+        return await self._bucket.change("complete_multipart_upload", condition, **place, MultipartUpload=parts)
 
     async def _is_there(self) -> bool:
         """Whether the store shows this very file, and not one that another attempt has put in its place."""
         try:
             async with asyncio.timeout(CLEAN_UP_LIMIT):
-                seen = await self._look()
+                return self._is_own(await self._bucket.look(self.key))
         except LOST:
             return False
-        return seen == Seen(self.bytes, self._bucket.attempt)
 
-    async def _look(self) -> Seen | None:
-        """None: the access key may write only, so that nothing can be seen."""
-        try:
-            head = await self._bucket.client.head_object(Bucket=self._bucket.name, Key=self.key)
-        except ClientError as error:
-            match error.response.get("ResponseMetadata", {}).get("HTTPStatusCode"):
-                case 404:
-                    return Seen(-1, None)
-                case 403:
-                    return None
-            raise
-        return Seen(head["ContentLength"], head["Metadata"].get(ATTEMPT_KEY))
+    def _is_own(self, seen: Seen) -> bool:
+        own = (seen.size, seen.attempt) == (self.bytes, self._bucket.attempt)
+        if own:
+            self._own = seen
+        return own
 
 
-def value_of(answer: Mapping[str, Any], name: str) -> str:
-    value = answer.get(name)
-    if not value:
-        raise NotS3(name)
-    return str(value)
+def _unless_changed(seen: Seen) -> Mapping[str, str]:
+    if seen is HIDDEN:
+        return {}
+    return {"IfNoneMatch": "*"} if seen is NOTHING else {"IfMatch": seen.etag}

@@ -1,0 +1,51 @@
+"""``runs``: what has been exported."""
+
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from app.cli.output import Json, emit, open_settings, run, verb
+from app.errors import ApiError, SetupError
+from app.runtime import open_runtime
+from app.verification.compare import compare, load
+from app.verification.schemas import VerificationRead
+
+app = typer.Typer(help="Runs of exports.", no_args_is_help=True)
+
+
+@app.command()
+@verb
+def verify(
+    run_id: Annotated[UUID, typer.Argument(metavar="RUN_ID", help="The run's id.")],
+    as_json: Json = False,
+) -> None:
+    """Compare what the event store holds for a run's interval with what its destination holds.
+
+    The exit status is 1 on a difference.
+    """
+
+    async def read() -> VerificationRead:
+        async with open_runtime(open_settings(), application_name="batch-exports runs verify") as runtime:
+            subject = await load(runtime, run_id)
+            if subject is None:
+                raise SetupError(f"There is no run {run_id}.")
+            try:
+                return VerificationRead.of(subject, await compare(runtime, subject))
+            except ApiError as error:
+                raise SetupError(error.detail) from None
+
+    found = run(read())
+    emit(found.model_dump(mode="json"), as_json=as_json, text=_text(found))
+    if not found.matches:
+        raise typer.Exit(1)
+
+
+def _text(found: VerificationRead) -> str:
+    source, held = found.source, found.destination
+    lines = [
+        f"event store   {source.rows:>12,} rows   uuids {source.uuid_hash}",
+        f"destination   {held.rows:>12,} rows   uuids {held.uuid_hash}   {held.files} files, {held.bytes:,} bytes",
+        *(found.differences or ["They are the same."]),
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,40 @@
+"""The manifest: an object that lists the files of one run. Written last, so whoever goes by it reads a whole run.
+
+``files`` is the contract's (section 10.1). The rest is ours, for readers who want to know what they read.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from app.destinations.base import Target, WrittenFile
+
+
+def describe(target: Target, files: Sequence[WrittenFile]) -> bytes:
+    document = {
+        "files": [file.key for file in files],
+        "run_id": str(target.run_id),
+        "model": target.table,
+        "data_interval_start": _iso(target.start),
+        "data_interval_end": _iso(target.end),
+        "rows": sum(file.rows for file in files),
+        "bytes": sum(file.bytes for file in files),
+        "entries": [_entry(file) for file in files],
+    }
+    return json.dumps(document).encode()
+
+
+def _entry(file: WrittenFile) -> dict[str, Any]:
+    return {
+        "key": file.key,
+        "rows": file.rows,
+        "bytes": file.bytes,
+        "sha256": file.sha256,
+        "min_timestamp": _iso(file.min_timestamp),
+        "max_timestamp": _iso(file.max_timestamp),
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment is not None else None

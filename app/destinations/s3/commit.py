@@ -1,0 +1,167 @@
+"""The part of a write that others see: every file, then the manifest, then what they replace is deleted.
+
+All or nothing, as far as a store allows. A commit that fails is taken back. But once a completed run's objects have
+been overwritten there is no way back, so one that is merely stopped then goes on to its end.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Sequence
+from contextlib import suppress
+from re import Pattern
+from typing import Any, Final
+
+from app import failpoints
+from app.destinations.base import Earlier, Target
+from app.destinations.s3.bucket import NOTHING, Bucket, Seen
+from app.destinations.s3.errors import LOST, as_run_error, is_denied
+from app.destinations.s3.upload import CLEAN_UP_LIMIT, Upload
+from app.errors import LeaseLost
+from app.streams import see_through
+
+FINISH_LIMIT: Final = 30.0
+"""Seconds that a stopped commit may take to come to its end."""
+
+
+class Commit:
+    """Of one attempt. ``make`` it once; afterwards ``undeleted`` is what it could not delete, and why."""
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        target: Target,
+        earlier: Earlier,
+        uploads: Sequence[Upload],
+        manifest: Upload | None,
+        where: str,
+    ) -> None:
+        self.undeleted: tuple[str, ...] = ()
+        self.reason = ""
+        self._bucket = bucket
+        self._target = target
+        self._earlier = earlier
+        self._manifest = manifest
+        self._uploads = [*uploads, *([manifest] if manifest is not None else [])]
+        self._where = where
+
+    async def make(self, stem: str, names: Pattern[str]) -> None:
+        """``stem`` is what all names of the window begin with, ``names`` are those that attempts may have used.
+
+        :raises LeaseLost: when the run is not this attempt's any more.
+        """
+        try:
+            if self._target.epoch > 1 or self._earlier.stale or self._earlier.replaces:
+                await self._abort_others(stem, names)
+            await self._make()
+        except BaseException as error:
+            stopped = isinstance(error, asyncio.CancelledError | LeaseLost)
+            await see_through(self._after(stopped))
+            raise
+
+    async def _make(self, *, unattended: bool = False) -> None:
+        """``unattended``: no heartbeat renews the lease any more."""
+        for upload in self._uploads:
+            if upload.visible:
+                continue
+            if unattended:
+                await self._keep()
+            # Never cut off half-way: what the store makes of a request that was broken off, nobody would know.
+            await see_through(upload.commit(self._target.fence.owns), CLEAN_UP_LIMIT)
+            committed = failpoints.MANIFEST_COMMITTED if upload is self._manifest else failpoints.FILE_COMMITTED
+            await failpoints.reach(committed)
+        await self._delete(self._earlier.stale)
+
+    async def _after(self, stopped: bool) -> None:
+        """Whatever has to be done once the commit has been broken off."""
+        with suppress(Exception):
+            if self._earlier.replaces:
+                if stopped and any(upload.begun for upload in self._uploads):
+                    async with asyncio.timeout(FINISH_LIMIT):
+                        await self._make(unattended=True)
+            # Only while nobody else can have the run: after that the same keys may be another attempt's good objects.
+            elif await self._target.fence.owns():
+                # The manifest first, for it must not list what is not there.
+                await clean_up(upload.retract() for upload in self._uploads if upload is self._manifest)
+                await clean_up(upload.retract() for upload in self._uploads if upload is not self._manifest)
+                await clean_up([self._delete_leftovers()])
+        await clean_up(upload.abort() for upload in self._uploads)
+
+    async def _keep(self) -> None:
+        if not await self._target.fence.owns():
+            raise LeaseLost
+
+    async def _delete(self, keys: Sequence[str]) -> None:
+        """Delete what an earlier attempt or run has left and this one does not overwrite."""
+        if not keys:
+            return
+        seen = await asyncio.gather(*(self._bounded(self._bucket.look(key)) for key in keys), return_exceptions=True)
+        # Asked after the look, so what is deleted is nothing that a later attempt has written.
+        await self._keep()
+        there = [(key, one) for key, one in zip(keys, seen, strict=True) if one is not NOTHING]
+        ended = await asyncio.gather(
+            *(self._bounded(self._delete_one(key, one)) for key, one in there), return_exceptions=True
+        )
+        failed = [(key, error) for (key, _), error in zip(there, ended, strict=True) if error is not None]
+        for _, error in failed:
+            if not isinstance(error, LOST):
+                raise error
+        self.undeleted = tuple(key for key, _ in failed)
+        self.reason = self._reason(failed[0][1]) if failed else ""
+
+    async def _delete_one(self, key: str, seen: Seen | BaseException) -> None:
+        if isinstance(seen, BaseException):
+            raise seen
+        await self._bucket.delete(key, seen)
+
+    async def _bounded(self, request: Coroutine[Any, Any, Any]) -> Any:
+        async with self._bucket.slots:
+            return await request
+
+    def _reason(self, error: BaseException) -> str:
+        assert isinstance(error, Exception)
+        if is_denied(error):
+            return "Permission s3:DeleteObject is missing, or a policy of the bucket denies it."
+        return str(as_run_error(error, self._where))
+
+    async def _delete_leftovers(self) -> None:
+        """What lost attempts at a window have left that no run has ever completed: nothing of it may stay."""
+        await self._delete(self._earlier.stale)
+        run_id, _, _ = self._bucket.attempt.partition("/")
+        for upload in self._uploads if self._target.epoch > 1 else ():
+            seen = await self._bucket.look(upload.key)
+            if seen.attempt is not None and seen.attempt.startswith(f"{run_id}/"):
+                await self._bucket.delete(upload.key, seen)
+
+    async def _abort_others(self, stem: str, names: Pattern[str]) -> None:
+        """Abort uploads of attempts that were lost: their parts would be paid for, and such an attempt cannot complete
+        one any more when it wakes. Where that is not permitted, they stay."""
+        own = {upload.upload_id for upload in self._uploads}
+        with suppress(*LOST):
+            listed = await self._bucket.client.list_multipart_uploads(Bucket=self._bucket.name, Prefix=stem)
+            found = [(one["Key"], one["UploadId"]) for one in listed.get("Uploads", [])]
+            # Asked after the look: uploads of a later attempt are not among what was found.
+            await self._keep()
+            others = [
+                (key, upload_id)
+                for key, upload_id in found
+                if upload_id not in own and (names.fullmatch(key) or key in self._earlier.stale)
+            ]
+            for key, upload_id in others:
+                with suppress(*LOST):
+                    await self._bucket.client.abort_multipart_upload(
+                        Bucket=self._bucket.name, Key=key, UploadId=upload_id
+                    )
+
+
+async def clean_up(actions: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all of it, in its own time: neither errors nor another cancellation may stop the rest."""
+
+    async def one(action: Coroutine[Any, Any, None]) -> None:
+        with suppress(Exception):
+            await action
+
+    async def all_of_it() -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLEAN_UP_LIMIT):
+                await asyncio.gather(*(one(action) for action in actions))
+
+    await see_through(all_of_it())

@@ -1,0 +1,36 @@
+"""How many rows there are and which, in two numbers that do not depend on their order: what a source holds can be
+compared with what a destination holds, whatever computes either."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Self
+
+MODULUS: Final = 2**64
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Those of parts add up to that of the whole."""
+
+    rows: int = 0
+    uuid_hash: int = 0
+    """See :func:`uuid_hash`. Every row counts: one that comes twice changes it."""
+
+    @classmethod
+    def of(cls, uuids: Iterable[str]) -> Self:
+        found = list(uuids)
+        return cls(len(found), uuid_hash(found))
+
+    def __add__(self, other: "Fingerprint") -> "Fingerprint":
+        return Fingerprint(self.rows + other.rows, (self.uuid_hash + other.uuid_hash) % MODULUS)
+
+
+def uuid_hash(uuids: Iterable[str]) -> int:
+    """The sum, modulo 2^64, of the first 8 bytes, big-endian, of the MD5 of each UUID's text in lower case."""
+    total = 0
+    for uuid in uuids:
+        # MD5, for every database has it: the numbers guard against mistakes, not against an adversary.
+        digest = hashlib.md5(uuid.lower().encode(), usedforsecurity=False).digest()
+        total += int.from_bytes(digest[:8], "big")
+    return total % MODULUS

@@ -1,0 +1,56 @@
+"""The fence of one attempt, on the rows of its run."""
+
+from collections.abc import Sequence
+
+from app import failpoints
+from app.db.engine import Sessions
+from app.destinations.base import Earlier
+from app.errors import LeaseLost
+from app.pipeline.lease import Lease
+from app.runs.claims import Claim, ClaimRepository
+from app.runs.files import RunFileRepository
+
+
+class RunFence:
+    """What :class:`app.destinations.base.Fence` asks for."""
+
+    def __init__(self, sessions: Sessions, claim: Claim, lease: Lease) -> None:
+        self._sessions = sessions
+        self._claim = claim
+        self._lease = lease
+        self.earlier = Earlier()
+        self.announced = False
+        """Whether there is anything at the destination, of this attempt or of others, to keep records of."""
+
+    async def announce(self, location: str, keys: Sequence[str]) -> Earlier:
+        async def renew() -> bool:
+            async with self._sessions.begin() as session:
+                if not await ClaimRepository(session).extend(self._claim):
+                    return False
+                files = RunFileRepository(session)
+                stale, replaces = await files.earlier(self._claim, location, keys)
+                await files.announce(self._claim, location, keys)
+            self.earlier = Earlier(stale, replaces)
+            return True
+
+        await self._lease.confirm(renew)
+        self.announced = bool(keys or self.earlier.stale)
+        await failpoints.reach(failpoints.ANNOUNCED)
+        return self.earlier
+
+    async def confirm(self) -> None:
+        await self._lease.confirm()
+
+    def check(self) -> None:
+        self._lease.check()
+
+    async def owns(self) -> bool:
+        async def keep() -> bool:
+            async with self._sessions.begin() as session:
+                return await ClaimRepository(session).keep(self._claim)
+
+        try:
+            await self._lease.confirm(keep)
+        except LeaseLost:
+            return False
+        return True

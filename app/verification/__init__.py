@@ -1,0 +1,1 @@
+"""Source against destination: whether what a run has left is what its window holds."""

@@ -1,0 +1,204 @@
+"""Holding a run's objects against its records, and both against the event store."""
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Self
+from uuid import UUID
+
+from app.destinations.base import Destination, Stored
+from app.errors import RunError, Unavailable, ValidationFailed
+from app.fingerprint import Fingerprint
+from app.formats import FORMATS
+from app.formats.base import Format, Unreadable
+from app.models import Export, Run, RunFile, RunStatus, SelectBy
+from app.pipeline.opening import open_destination, query_of
+from app.runs.files import RunFileRepository
+from app.runtime import Runtime
+
+UUID_COLUMN: Final = "uuid"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A completed run, its export, and what it has left. See :class:`app.pipeline.opening.Subject`."""
+
+    run_id: UUID
+    status: str
+    export_id: UUID
+    project_id: int
+    model: str
+    destination_type: str
+    destination_config: bytes
+    start: datetime | None
+    end: datetime
+    select_by: str
+    rows: int
+    bytes: int
+    files: Sequence[RunFile]
+
+    @classmethod
+    def of(cls, run: Run, export: Export, files: Sequence[RunFile]) -> Self:
+        return cls(
+            run_id=run.id,
+            status=run.status,
+            export_id=export.id,
+            project_id=run.project_id,
+            model=export.model,
+            destination_type=export.destination_type,
+            destination_config=export.destination_config,
+            start=run.data_interval_start,
+            end=run.data_interval_end,
+            select_by=run.select_by,
+            rows=run.records_completed or 0,
+            bytes=run.bytes_exported or 0,
+            files=files,
+        )
+
+
+@dataclass(slots=True)
+class Held:
+    """What lies at the destination."""
+
+    content: Fingerprint = field(default_factory=Fingerprint)
+    bytes: int = 0
+    files: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """``differences`` are sentences for people; none means that all is as it should be."""
+
+    source: Fingerprint
+    destination: Held
+    differences: Sequence[str]
+
+
+async def load(runtime: Runtime, run_id: UUID) -> Subject | None:
+    """The run, whosoever it is; None: there is none."""
+    async with runtime.sessions() as session:
+        run = await session.get(Run, run_id)
+        if run is None:
+            return None
+        export = await session.get_one(Export, run.export_id)
+        return Subject.of(run, export, await RunFileRepository(session).of_run(run_id))
+
+
+async def compare(runtime: Runtime, subject: Subject) -> Comparison:
+    """Read the objects back, whole, one after another, by way of a temporary file.
+
+    :raises ValidationFailed: for a run of which there is nothing to compare.
+    :raises Unavailable: when the event store or the destination cannot be read just now.
+    """
+    if subject.status != RunStatus.COMPLETED:
+        raise ValidationFailed(f"Only a completed run can be verified; this one is '{subject.status}'.")
+    if any(file.replaced_at is not None for file in subject.files):
+        raise ValidationFailed(
+            "A later run of the same interval has replaced what this one wrote. Verify that run instead."
+        )
+    try:
+        destination = await open_destination(runtime, subject)
+        _check_place(destination, subject)
+        source = await runtime.source.fingerprint(query_of(subject, destination))
+        async with destination.stored() as stored:
+            held, differences = await _read_back(stored, subject)
+    except RunError as error:
+        raise Unavailable(f"The run cannot be verified just now. {error}") from None
+    return Comparison(source, held, [*differences, *_judge(source, held, subject)])
+
+
+def _check_place(destination: Destination, subject: Subject) -> None:
+    if not destination.formats:
+        raise ValidationFailed(f"{destination.name} destinations store no files, so there is nothing to verify.")
+    elsewhere = {file.location for file in subject.files} - {destination.location}
+    if elsewhere:
+        raise ValidationFailed(
+            f"The export writes to {destination.location} by now, and this run wrote to {min(elsewhere)}."
+        )
+
+
+async def _read_back(stored: Stored, subject: Subject) -> tuple[Held, list[str]]:
+    held, differences = Held(), []
+    listed = [file.key for file in subject.files if not file.is_manifest]
+    with tempfile.TemporaryDirectory(prefix="batch-exports-verify-") as directory:
+        path = Path(directory) / "object"
+        for file in subject.files:
+            fetched = await stored.fetch(file.key, path)
+            if fetched is None:
+                differences.append(f"'{file.key}' is not there. Somebody else has deleted it; retry the run.")
+                continue
+            if (fetched.bytes, fetched.sha256) != (file.bytes, file.sha256):
+                differences.append(
+                    f"'{file.key}' is not what the run wrote: {fetched.bytes} bytes, {file.bytes} on record. "
+                    "Somebody else has written it; retry the run."
+                )
+            if file.is_manifest:
+                differences += await asyncio.to_thread(_check_manifest, path, file.key, listed)
+                continue
+            held.files += 1
+            held.bytes += fetched.bytes
+            try:
+                content = await asyncio.to_thread(_fingerprint, path, file.key)
+            except Unreadable as error:
+                differences.append(f"'{file.key}' cannot be read ({error}); retry the run.")
+                continue
+            held.content += content
+            if content.rows != file.rows:
+                differences.append(f"'{file.key}' holds {content.rows} rows, {file.rows} are on record.")
+    return held, differences
+
+
+def _judge(source: Fingerprint, held: Held, subject: Subject) -> list[str]:
+    differences = []
+    if (held.content.rows, held.bytes) != (subject.rows, subject.bytes):
+        differences.append(
+            f"The destination holds {held.content.rows} rows in {held.bytes} bytes; the run says "
+            f"{subject.rows} and {subject.bytes}."
+        )
+    if source != held.content:
+        counts = (
+            f"{source.rows} in the event store, {held.content.rows} at the destination"
+            if source.rows != held.content.rows
+            else f"{source.rows} of each, but not the same ones"
+        )
+        reason = (
+            "The run selected events by their own time: events of its window that arrived after it are not in it, and "
+            "a new backfill takes them in."
+            if subject.select_by == SelectBy.TIMESTAMP
+            else "The run selected events by when they were ingested, which never changes: unless events have been "
+            "deleted, or the export's event filters changed, retry the run."
+        )
+        differences.append(f"The rows differ: {counts}. {reason}")
+    return differences
+
+
+def _fingerprint(path: Path, key: str) -> Fingerprint:
+    """:raises Unreadable: for an object that is damaged, or that this version does not know how to read."""
+    fmt, compression = _format_of(key)
+    found = Fingerprint()
+    for values in fmt.values(path, compression, UUID_COLUMN):
+        found += Fingerprint.of(value for value in values if value is not None)
+    return found
+
+
+def _format_of(key: str) -> tuple[Format, str | None]:
+    """By the key's end, which says how the object was written; the export's config may have changed since."""
+    for fmt in FORMATS.values():
+        if key.endswith(f".{fmt.extension}"):
+            return fmt, None
+        for compression, suffix in fmt.suffixes.items():
+            if key.endswith(f".{fmt.extension}.{suffix}"):
+                return fmt, compression
+    raise Unreadable("unknown format")
+
+
+def _check_manifest(path: Path, key: str, files: Sequence[str]) -> list[str]:
+    try:
+        listed = json.loads(path.read_bytes())["files"]
+    except (ValueError, KeyError, TypeError):
+        return [f"'{key}' is no manifest; retry the run."]
+    return [] if listed == list(files) else [f"'{key}' lists other files than the run wrote; retry the run."]
