@@ -7,11 +7,13 @@ from app.errors import SetupError
 from app.settings import load_settings
 from app.telemetry import configure_logging
 from worker.main import serve
+from worker.memory import give_back_large_blocks
 
 
 def main() -> int:
     try:
         settings = load_settings()
+        give_back_large_blocks()
         configure_logging(settings)
         asyncio.run(serve(settings))
     except SetupError as error:

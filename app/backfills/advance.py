@@ -96,7 +96,7 @@ class Advancer:
             if backfill.end_at is None and export.paused:
                 # The schedule goes on where the backfill ends; what was missed in the pause is not made up by it.
                 export.paused = False
-                export.next_start = max(export.next_start, schedule_of(export).align(now))
+                export.next_start = export.accounted_from = max(export.next_start, schedule_of(export).align(now))
                 export.last_updated_at = now
             return None
         backfill.next_start = window.end

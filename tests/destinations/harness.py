@@ -49,6 +49,9 @@ class ScriptedFence(Unfenced):
     """Whether the run is still this attempt's."""
     aware: bool = True
     """Whether the attempt's own clock tells when it is not: a process may fall asleep right behind that check."""
+    lapsed: bool = False
+    """Its clock says so of a run that is still its own, until the rows have been asked: so it is once one is cancelled.
+    """
     announced: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     asked: int = 0
     """How often the rows were asked whose the run is."""
@@ -66,10 +69,11 @@ class ScriptedFence(Unfenced):
 
     async def owns(self) -> bool:
         self.asked += 1
+        self.lapsed = self.lapsed and not self.owned
         return self.owned
 
     def check(self) -> None:
-        if self.aware and not self.owned:
+        if self.lapsed or (self.aware and not self.owned):
             raise LeaseLost
 
 

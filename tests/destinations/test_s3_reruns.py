@@ -112,7 +112,7 @@ async def test_a_rerun_that_is_cancelled_once_it_overwrites_goes_on_to_its_end(
     try:
         writing = asyncio.create_task(destination.write(tape.play(), target))
         await asyncio.wait_for(reached.wait(), 30)
-        fence.owned = owned
+        fence.owned, fence.lapsed = owned, True
         writing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await writing

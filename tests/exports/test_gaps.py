@@ -170,6 +170,22 @@ async def test_an_end_is_none(runtime: Runtime, end_at: datetime) -> None:
     assert (len(await runs_of(runtime, export_id)), await told(runtime)) == (3, [])
 
 
+@pytest.mark.parametrize(
+    "body", [{"interval": "day"}, {"interval": "every 15 minutes"}, {"interval": "week", "timezone": "Asia/Kathmandu"}]
+)
+async def test_another_schedule_has_no_past(
+    api: httpx.AsyncClient, runtime: Runtime, clock: Clock, tenant: Tenant, body: dict[str, Any]
+) -> None:
+    clock.now = utc(2026, 6, 12, 12, 20)
+    export_id = await add_export(runtime, tenant.project_id, next_start=utc(2026, 6, 1))
+    await tick(runtime, clock.now)
+    assert (await api.patch(f"/batch_exports/{export_id}/", json=body)).status_code == 200
+    await look(runtime, clock.now)
+    assert (len(await runs_of(runtime, export_id)), await told(runtime)) == (11 * 24 + 12, [])
+    export = await read(runtime, export_id)
+    assert export.accounted_from == export.next_start
+
+
 ACTIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "pause": ("POST", "pause/", {}),
     "unpause": ("POST", "unpause/", {}),

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.exports import overdue
 from app.exports.overdue import OverdueWatch
 from app.models import Export, Interval, RunStatus
 from app.runtime import Runtime
@@ -86,6 +87,16 @@ async def test_once_a_day_and_by_one_of_many(runtime: Runtime) -> None:
     await look(runtime, START + 24 * HOUR)
     assert await told(runtime, export_id) == ["interval_overdue"] * 2
     assert len(await warnings(runtime, export_id)) == 2
+
+
+async def test_a_crowd_is_told_in_some_passes(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overdue, "TOLD_PER_PASS", 2)
+    for _ in range(5):
+        await add_export(runtime, next_start=START)
+    await tick(runtime, START + HOUR)
+    for _ in range(3):
+        assert await look(runtime, START + 3 * HOUR) == 5
+    assert await told(runtime) == ["interval_overdue"] * 5
 
 
 async def test_windows_that_no_tick_comes_to_are_overdue_too(runtime: Runtime) -> None:

@@ -125,8 +125,8 @@ async def test_a_busy_intake_starves_nobody_though_not_even_its_times_can_be_see
 ) -> None:
     async with busy_intake(settings.event_store_dsn):
         for _ in range(5):
-            await reader.settle(await until_now(store), timedelta(seconds=10))
-            assert len(looks) == 2
+            await reader.settle(await until_now(store), LONG)
+            assert len(looks) >= 2
             assert all(look.writers for look in looks)
             looks.clear()
 
@@ -168,7 +168,7 @@ async def test_a_store_whose_clock_is_behind_is_waited_for(
     query = replace(await until_now(store), end=await clock_of(store) + timedelta(seconds=1))
     await source.settle(query, LONG)
     assert await clock_of(store) >= query.end
-    assert len(looks) > 2
+    assert len(looks) >= 2
 
 
 async def test_a_store_whose_clock_is_far_behind_is_told(source: Source, store: Connection) -> None:
@@ -180,7 +180,7 @@ async def test_a_store_whose_clock_is_far_behind_is_told(source: Source, store: 
 async def test_who_comes_while_the_clock_is_behind_is_waited_for(
     source: Source, store: Connection, late: Connection, looks: list[Look]
 ) -> None:
-    query = replace(await until_now(store), end=await clock_of(store) + timedelta(seconds=1))
+    query = replace(await until_now(store), end=await clock_of(store) + timedelta(seconds=2))
     settling = asyncio.create_task(source.settle(query, LONG))
     await looked(looks)
     async with late.transaction():

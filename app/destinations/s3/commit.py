@@ -49,7 +49,9 @@ class Commit:
         :raises LeaseLost: when the run is not this attempt's any more.
         """
         try:
-            if self._target.epoch > 1 or self._earlier.stale or self._earlier.replaces:
+            # A file in parts may also have an upload whose creation was answered to nobody.
+            in_parts = any(upload.upload_id is not None for upload in self._uploads)
+            if in_parts or self._target.epoch > 1 or self._earlier.stale or self._earlier.replaces:
                 await self._abort_others(stem, names)
             await self._make()
         except BaseException as error:

@@ -40,6 +40,7 @@ class Bucketed(Destination):
     def __init__(self, config: BucketConfig, network: Network) -> None:
         super().__init__(config, network)
         self.connection = Connection.of(config.model_dump())
+        where(config.bucket_name, self.connection.endpoint_url)  # what is no URL is found out here
 
     @classmethod
     def settle(cls, proposal: Proposal) -> dict[str, Any]:

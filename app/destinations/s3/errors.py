@@ -78,7 +78,10 @@ CODE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 def where(bucket: str, endpoint: str | None) -> str:
     """The bucket and its store, as error texts name them. An endpoint is cut down to its address: its path, its query
-    and what stands before an @ may be secret."""
+    and what stands before an @ may be secret.
+
+    :raises ValueError: for an endpoint that is no URL.
+    """
     if endpoint is None:
         return f"bucket '{bucket}'"
     parts = urlsplit(endpoint)

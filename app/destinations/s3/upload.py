@@ -17,10 +17,11 @@ from app.errors import DataError, LeaseLost, Transient
 from app.streams import FileEnd, see_through
 
 MIB: Final = 1024 * 1024
-PART_BYTES: Final = 16 * MIB
+PART_BYTES: Final = 8 * MIB
 """Of the first parts. Large enough that a request's latency does not count."""
 PARTS_PER_SIZE: Final = 2000
-"""Parts double in size after so many: the ceiling of 10,000 parts then lies at about a terabyte."""
+"""Parts double in size after so many: the ceiling of 10,000 parts then lies at about half a
+terabyte."""
 MAX_PARTS: Final = 10_000
 """S3's own limit."""
 CLEAN_UP_LIMIT: Final = 10.0
