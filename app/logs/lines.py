@@ -82,6 +82,14 @@ def sanitised(rows: int) -> str:
     )
 
 
+def same_keys(exports: Sequence[UUID]) -> str:
+    """``exports`` are others than the one whose log it is."""
+    return (
+        f"The objects of this run have overwritten those of export {', '.join(map(str, exports))}: both write under "
+        "the same keys. Give one of them a prefix of its own, and retry its runs."
+    )
+
+
 def undeleted(keys: Sequence[str], reason: str) -> str:
     return f"{len(keys)} replaced objects could not be deleted, so {', '.join(keys[:3])}… are out of date. {reason}"
 

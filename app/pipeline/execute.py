@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import IntegrityError
@@ -143,12 +144,16 @@ class Executor:
 
     async def _complete(self, claim: Claim, fence: RunFence, delivered: Delivered) -> None:
         written = delivered.written
+        others: set[UUID] = set()
 
         async def complete(claims: ClaimRepository) -> bool:
             if not await claims.complete(claim, written.rows, written.bytes, delivered.sanitised):
                 return False
             if fence.announced:
-                await RunFileRepository(claims.session).commit(claim, written)
+                files = RunFileRepository(claims.session)
+                await files.commit(claim, written)
+                keys = [file.key for file in written.files]
+                others.update(await files.of_other_exports(claim.export_id, written.location, keys))
             return True
 
         if not await self._write(claim, complete, RunStatus.COMPLETED):
@@ -158,6 +163,8 @@ class Executor:
         self._tell(claim, Level.INFO, lines.completed(_window(claim), written.rows))
         if delivered.sanitised:
             self._tell(claim, Level.WARNING, lines.sanitised(delivered.sanitised))
+        if others:
+            self._tell(claim, Level.WARNING, lines.same_keys(sorted(others)))
         if written.undeleted:
             log.warning("replaced objects not deleted", keys=len(written.undeleted), reason=written.undeleted_reason)
             self._tell(claim, Level.WARNING, lines.undeleted(written.undeleted, written.undeleted_reason))

@@ -10,6 +10,9 @@ from app.pipeline.lease import Lease
 from app.runs.claims import Claim, ClaimRepository
 from app.runs.files import RunFileRepository
 
+OWNS_LIMIT = 10.0
+"""Seconds that asking whether the run is still this attempt's may take, once it has been cancelled."""
+
 
 class RunFence:
     """What :class:`app.destinations.base.Fence` asks for."""
@@ -50,7 +53,8 @@ class RunFence:
                 return await ClaimRepository(session).keep(self._claim)
 
         try:
-            await self._lease.confirm(keep)
+            # However the last beat was answered: of a run that was cancelled the lease goes on.
+            await self._lease.confirm(keep, within=OWNS_LIMIT)
         except LeaseLost:
             return False
         return True

@@ -49,19 +49,21 @@ class Lease:
             raise errors.exceptions[0] from None
         return result
 
-    async def confirm(self, renew: Callable[[], Awaitable[bool]] | None = None) -> None:
-        """Renew right now; while the database is away, try on for as long as the lease surely lasts.
+    async def confirm(self, renew: Callable[[], Awaitable[bool]] | None = None, within: float | None = None) -> None:
+        """Renew right now; while the database is away, try on for as long as the lease surely lasts, or for ``within``
+        seconds.
 
         ``renew`` may do more in the same transaction; it is repeated when its answer is lost.
 
         :raises LeaseLost: when it is not held any more, or that cannot be known.
         """
         renew = renew or self._extend
+        deadline = self._until if within is None else elapsing() + within
         while True:
             # The lease counts from when the database was asked, at the latest: not from when its answer came.
             asked = elapsing()
             # Several tries, for a database that says nothing on one connection may do so on the next.
-            limit = min(self._until - asked, self._patience / 3)
+            limit = min(deadline - asked, self._patience / 3)
             try:
                 async with asyncio.timeout(max(0.0, limit)):
                     held = await renew()
@@ -69,7 +71,7 @@ class Lease:
                 # Whatever it is, the lease has not been renewed, and that alone decides.
                 log.warning("heartbeat missed", reason=type(error).__name__)
                 wait = min(RETRY_WAIT, self._interval)
-                if elapsing() + wait >= self._until:
+                if elapsing() + wait >= deadline:
                     raise LeaseLost from None
                 await asyncio.sleep(wait)
             else:

@@ -1,6 +1,7 @@
 """Stores of all kinds, and what lay in them before: requests on a condition do not keep an export from its work."""
 
 import pytest
+from botocore.exceptions import ClientError
 
 from app.destinations.base import Earlier
 from app.errors import RunError, Transient
@@ -83,3 +84,17 @@ async def test_somebody_who_writes_the_same_object_all_the_time_is_an_error(s3: 
     with pytest.raises(Transient, match="somebody else writes object"):
         await destination.write(make_tape().play(), make_target(destination))
     assert len(await s3.visible()) == 1
+
+
+async def test_the_embedded_server_answers_about_lost_uploads_as_stores_do(s3: S3Harness) -> None:
+    """On which it depends whether a request that came too late may pass for one that worked."""
+    bucket, key = s3.bucket, f"{s3.prefix}/key"
+    async with s3.client() as client:
+        lost = (await client.create_multipart_upload(Bucket=bucket, Key=key))["UploadId"]
+        await client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=lost)
+        with pytest.raises(ClientError, match="NoSuchUpload"):
+            await client.upload_part(Bucket=bucket, Key=key, UploadId=lost, PartNumber=1, Body=b"x")
+        with pytest.raises(ClientError, match="NoSuchUpload"):
+            await client.complete_multipart_upload(
+                Bucket=bucket, Key=key, UploadId=lost, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": "x"}]}
+            )

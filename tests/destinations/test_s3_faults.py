@@ -196,6 +196,6 @@ async def test_files_are_not_taken_back_once_the_run_is_another_workers(s3: S3Ha
     destination = s3.make(endpoint_url=proxy.url, max_file_size_mb=1)
     with pytest.raises(RunError):
         await destination.write(make_tape().play(), make_target(destination, max_file_bytes=6000, fence=fence))
-    assert fence.asked == 1
+    assert fence.asked > 0
     assert "DeleteObject" not in proxy.operations
     assert await s3.unfinished() == []

@@ -109,9 +109,12 @@ class Protocol(Machine):
 
     # Workers.
 
-    @rule(worker=st.sampled_from(WORKERS))
-    def claim(self, worker: str) -> None:
-        self._claimed(worker)
+    @rule(worker=st.sampled_from(WORKERS), runs=st.sampled_from([1, 2, 20]))
+    def claim(self, worker: str, runs: int) -> None:
+        for _ in range(runs):
+            if not self._claimed(worker):
+                break
+            self.the_database_equals_the_model()
 
     @rule(worker=st.sampled_from(WORKERS), runs=st.integers(1, 6))
     def work_well(self, worker: str, runs: int) -> None:
@@ -144,10 +147,12 @@ class Protocol(Machine):
             return await claims.claim(worker, TTL)
 
     @precondition(lambda self: self._claims)
-    @rule(what=st.sampled_from(WRITES), pick=picks)
-    def write(self, what: str, pick: int) -> None:
-        """One of the last claims, which are likely to be good."""
-        self._write(what, *self._claims[-1 - pick % min(3, len(self._claims))])
+    @rule(what=st.sampled_from(WRITES), pick=picks, twice=st.booleans())
+    def write(self, what: str, pick: int, twice: bool) -> None:
+        """By one of the last claims, which are likely to be good. A write whose answer is lost is repeated."""
+        claim = self._claims[-1 - pick % min(3, len(self._claims))]
+        for _ in range(1 + twice):
+            self._write(what, *claim)
 
     @precondition(lambda self: self._claims)
     @rule(what=st.sampled_from(WRITES), pick=picks)
@@ -158,12 +163,13 @@ class Protocol(Machine):
     @precondition(lambda self: any(taken.run.lease is Lease.HELD for _, taken in self._claims))
     @rule(pick=picks, what=st.sampled_from((*WRITES, "nothing")))
     def worker_is_late(self, pick: int, what: str) -> None:
-        """Its lease lapses; then it writes after all, or is never heard of again."""
+        """Its lease lapses, and no heartbeat takes it back; then it writes after all, or is never heard of again."""
         holding = [(claim, taken) for claim, taken in self._claims if self._model.keep(taken)]
         claim, taken = _one(holding, pick)
         past = "UPDATE runs SET lease_until = clock_timestamp() - interval '1 second' WHERE id = :id"
         self._do(self._world.execute(past, id=claim.run_id))
         taken.run.lease = Lease.LAPSED
+        self._write("extend", claim, taken)
         if what != "nothing":
             self._write(what, claim, taken)
 
@@ -255,7 +261,7 @@ def test_the_database_equals_a_model_whatever_is_done(runner: asyncio.Runner, se
         run_state_machine_as_test(
             lambda: Protocol(runner, world),  # type: ignore[arg-type]
             settings=examples(
-                max_examples=20,
+                max_examples=40,
                 stateful_step_count=50,
                 derandomize=True,
                 database=None,

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from app.embedded import Stack
+from app.logs.lines import Log, NoLog
 from app.models import Project, SelectBy
 from app.pipeline.execute import Executor
 from app.runs.claims import ClaimRepository
@@ -47,7 +48,13 @@ MakeExported = Callable[..., Awaitable[Exported]]
 
 
 async def make_exported(
-    runtime: Runtime, stack: Stack, project_id: int, *, select_by: SelectBy = SelectBy.INGESTED_AT, **config: Any
+    runtime: Runtime,
+    stack: Stack,
+    project_id: int,
+    *,
+    select_by: SelectBy = SelectBy.INGESTED_AT,
+    log: Log | None = None,
+    **config: Any,
 ) -> Exported:
     """An hour with some 2 MB of events in it, exported to a place of its own."""
     s3 = S3Harness("S3", stack)
@@ -65,12 +72,12 @@ async def make_exported(
             backfill_id=backfill.id if backfill is not None else None,
             select_by=select_by,
         )
-    return Exported(runtime, s3, project_id, export.id, await execute_one(runtime), uuids)
+    return Exported(runtime, s3, project_id, export.id, await execute_one(runtime, log), uuids)
 
 
-async def execute_one(runtime: Runtime) -> UUID:
+async def execute_one(runtime: Runtime, log: Log | None = None) -> UUID:
     """Make the run that is ready."""
-    executor = Executor(runtime, "worker")
+    executor = Executor(runtime, "worker", log or NoLog())
     claim = await executor.claim()
     assert claim is not None
     await executor.execute(claim)

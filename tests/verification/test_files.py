@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from app.embedded import Stack
+from app.logs.lines import Level, Line
 from app.runtime import Runtime
 from tests.http.callers import NOT_FOUND, refused
 from tests.verification.exported import EVENTS, MakeExported, execute_one
@@ -67,3 +68,28 @@ async def test_no_run_no_files(api: httpx.AsyncClient, exported: MakeExported) -
     run = await exported()
     other = f"/batch_exports/{run.export_id}/runs/{run.export_id}/files/"
     assert refused(await api.get(other)) == (404, NOT_FOUND)
+
+
+class Kept:
+    """A log that keeps its lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+
+    def write(self, line: Line) -> None:
+        self.lines.append(line)
+
+
+async def test_who_overwrites_another_exports_objects_is_told(exported: MakeExported) -> None:
+    first, log = await exported(), Kept()
+    second = await exported(prefix=first.s3.prefix, log=log)
+    [warning] = [line for line in log.lines if line.level is Level.WARNING]
+    assert (warning.export_id, warning.run_id) == (second.export_id, second.run_id)
+    assert warning.message.startswith(f"The objects of this run have overwritten those of export {first.export_id}:")
+
+
+async def test_exports_that_keep_apart_are_told_nothing(exported: MakeExported) -> None:
+    log = Kept()
+    await exported()
+    await exported(log=log)
+    assert [line.level for line in log.lines] == [Level.INFO, Level.INFO]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client  # stubs: no part of an installation
 
 PARTS_IN_FLIGHT: Final = 3
-"""Per run. With the part that is being gathered they hold 64 MiB, which two runs in 512 MiB can afford."""
+"""Per run. With the part that is being gathered they hold 32 MiB, which two runs in 512 MiB can afford."""
 ATTEMPT_KEY: Final = "batch-exports-attempt"
 """Metadata on every object: which attempt wrote it. Tells a commit whose answer was lost from one that failed."""
 Changing = Literal["put_object", "complete_multipart_upload", "delete_object"]
