@@ -68,6 +68,11 @@ class DatabaseSettings(_Group):
         timedelta(seconds=5),
         description="How long a new connection may take before the database counts as unreachable.",
     )
+    database_idle_transaction_limit: Seconds = Field(
+        timedelta(seconds=30),
+        ge=timedelta(seconds=1),
+        description="How long the database keeps a transaction that says nothing, with all that it has locked.",
+    )
 
 
 class RedisSettings(_Group):
@@ -194,6 +199,10 @@ class WorkerSettings(_Group):
     )
     tick_interval: Seconds = Field(
         timedelta(seconds=10), description="How often due intervals are turned into runs, by any one worker."
+    )
+    clock_skew_limit: Seconds = Field(
+        timedelta(seconds=30),
+        description="How far this host's clock may be from the database's. Further away, nothing is scheduled.",
     )
     catch_up_limit: int = Field(
         10_000,

@@ -49,6 +49,7 @@ class WorkerProcess:
             DueWindows.of(settings),
             settings.log_retention,
             checks_of(runtime),
+            settings.clock_skew_limit,
         )
         self._advances = Advances(advancer, lambda: self._pool.ring())
         self._pool = RunPool(Executor(runtime, owner, logs), settings, self._advances.advance)

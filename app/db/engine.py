@@ -22,6 +22,7 @@ def create_engine(settings: DatabaseSettings, *, application_name: str) -> Async
 
     :raises SetupError: when the URL is none, or names another driver.
     """
+    idle_limit = round(settings.database_idle_transaction_limit.total_seconds() * 1000)
     return create_async_engine(
         parse_url(settings.database_url.get_secret_value()),
         # Errors are logged with their statements, never with the values: these may be credentials.
@@ -32,7 +33,12 @@ def create_engine(settings: DatabaseSettings, *, application_name: str) -> Async
         pool_pre_ping=True,
         connect_args={
             "timeout": settings.database_connect_timeout.total_seconds(),
-            "server_settings": {"application_name": application_name, "timezone": "UTC"},
+            "server_settings": {
+                "application_name": application_name,
+                "timezone": "UTC",
+                # A process that is cut off in the middle of a transaction must not hold its rows for ever.
+                "idle_in_transaction_session_timeout": str(idle_limit),
+            },
         },
     )
 

@@ -164,8 +164,9 @@ class ClaimRepository(Repository):
     async def hand_back(self, claim: Claim) -> bool:
         """Give the run to whoever is next. A deploy is no failure: the attempt does not count, nor is the place in the
         queue lost."""
-        leased = and_(_held(claim), Run.lease_until.is_not(None))
-        return await self._write(update(Run).where(leased).values(owner=None, lease_until=None, last_updated_at=NOW))
+        return await self._write(
+            update(Run).where(_held(claim)).values(owner=None, lease_until=None, last_updated_at=NOW)
+        )
 
     async def is_recorded(self, claim: Claim, status: RunStatus, attempt: int) -> bool:
         """Whether the row tells how this very attempt ended: for a write whose answer was lost on its way."""
@@ -273,5 +274,14 @@ def _claimable() -> ColumnElement[bool]:
 
 
 def _held(claim: Claim) -> ColumnElement[bool]:
-    """The row is still this attempt's: not claimed since, and not cancelled."""
-    return and_(Run.id == claim.run_id, Run.epoch == claim.epoch, Run.status == RunStatus.RUNNING)
+    """The row is still this attempt's: neither claimed since, nor freed, nor cancelled.
+
+    A lease that has lapsed will do as long as nobody has freed it: until then no other run of the window is made. Once
+    it has been freed one may have come and gone, and what lies at the destination is that one's.
+    """
+    return and_(
+        Run.id == claim.run_id,
+        Run.epoch == claim.epoch,
+        Run.status == RunStatus.RUNNING,
+        Run.lease_until.is_not(None),
+    )

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import Interval as SqlInterval
-from sqlalchemy import case, cast, literal, or_, select
+from sqlalchemy import case, cast, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from app.backfills.passes import BackfillPasses
@@ -79,9 +79,13 @@ class Ticker:
     """How long lines of exports' logs are kept, and notifications; for ever by default."""
     checks: Sequence[Check] = ()
     """What else is seen to in each pass, each in transactions of its own."""
+    clock_skew_limit: timedelta | None = None
+    """How far ``clock`` may be from the database's; not looked at by default."""
 
     async def tick(self) -> Ticked:
         now = self.clock()
+        if not await self._clock_is_right():
+            return await self._find_work()
         ticked = await self._schedule(now)
         if self.log_retention is not None:
             # In a transaction of its own: it must not hold up, nor undo, what has been scheduled.
@@ -90,6 +94,36 @@ class Ticker:
                 await Outbox(session).prune(now - self.log_retention, NOTIFICATIONS_PER_PASS)
         await self._check(now)
         return ticked
+
+    async def _clock_is_right(self) -> bool:
+        """Windows that have not closed must make no runs, nor must those that have be left waiting for a clock that is
+        behind; and it must be said why."""
+        if self.clock_skew_limit is None:
+            return True
+        async with self.sessions() as session:
+            await session.connection()
+            before = self.clock()
+            there = (await session.scalars(select(func.clock_timestamp()))).one()
+            after = self.clock()
+        # The database answered at some moment between these two.
+        ahead = max(before - there, timedelta(0)) - max(there - after, timedelta(0))
+        if abs(ahead) <= self.clock_skew_limit:
+            return True
+        log.error(
+            "nothing scheduled: this host's clock is not the database's; set both by NTP",
+            ahead_seconds=round(ahead.total_seconds(), 1),
+            limit_seconds=self.clock_skew_limit.total_seconds(),
+        )
+        return False
+
+    async def _find_work(self) -> Ticked:
+        """What the database's clock alone decides: lost workers' runs, and what waits."""
+        async with self.sessions.begin() as session:
+            reaped = await ClaimRepository(session).reap()
+            runs = await ClaimRepository(session).ready(NAMED_PER_PASS)
+            backfills = await BackfillPasses(session).idle(NAMED_PER_PASS)
+        _tell_of_lost(reaped)
+        return Ticked(0, len(reaped), runs, backfills)
 
     async def _check(self, now: datetime) -> None:
         for check in self.checks:
@@ -118,8 +152,7 @@ class Ticker:
             passes = BackfillPasses(session)
             timed_out = await passes.time_out(now)
             backfills = await passes.idle(NAMED_PER_PASS)
-        for run_id in reaped:
-            log.warning("worker lost; the run is free for another one", run_id=str(run_id))
+        _tell_of_lost(reaped)
         for backfill_id in timed_out:
             log.warning("backfill timed out", backfill_id=str(backfill_id))
         return Ticked(created, len(reaped), runs, backfills)
@@ -142,3 +175,8 @@ class Ticker:
             .with_for_update(skip_locked=True, key_share=True)
         )
         return (await session.scalars(query)).all()
+
+
+def _tell_of_lost(reaped: Sequence[UUID]) -> None:
+    for run_id in reaped:
+        log.warning("worker lost; the run is free for another one", run_id=str(run_id))

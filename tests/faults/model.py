@@ -106,8 +106,9 @@ class ClaimModel:
 
     @property
     def current(self) -> bool:
-        """Nobody has claimed the run since, and it has not ended."""
-        return self.run.epoch == self.epoch and self.run.status == "Running"
+        """Nobody has claimed the run since, nor freed it, and it has not ended."""
+        held = self.run.lease is not Lease.NONE
+        return held and self.run.epoch == self.epoch and self.run.status == "Running"
 
 
 @dataclass
@@ -223,7 +224,7 @@ class Model:
         return True
 
     def hand_back(self, claim: ClaimModel) -> bool:
-        if not claim.current or claim.run.lease is Lease.NONE:
+        if not claim.current:
             return False
         claim.run.let_go()
         return True

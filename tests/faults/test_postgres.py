@@ -24,7 +24,7 @@ STATEMENTS = {
     "completing": b"records_completed=",
 }
 """What the transactions of a run are known by, on the wire."""
-RESTARTS = 6
+RESTARTS = 3
 
 
 def losing_the_commit_of(statement: bytes, losses: int) -> "Losing":

@@ -15,7 +15,7 @@ from tests.faults.cases import add_case, add_runs
 from tests.faults.stacks import Own, open_own
 from tests.worker.processes import DEADLINE, ended
 
-WINDOWS = 12
+WINDOWS = 6
 
 
 @pytest.fixture

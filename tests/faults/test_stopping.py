@@ -8,7 +8,7 @@ from tests.faults.cases import add_case
 from tests.faults.oracle import Oracle
 from tests.worker.processes import Workers, ended, read_run
 
-DEPLOYS = 6
+DEPLOYS = 4
 """More than the tries that the queue, or any policy, would give."""
 
 
