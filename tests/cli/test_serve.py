@@ -34,7 +34,7 @@ async def test_settings_are_all_explained_and_secrets_hidden(env: dict[str, str]
     [
         ("LEASE_TTL", "soon", "BATCH_EXPORTS_LEASE_TTL is not usable"),
         ("LEASE_TTL", "20", "HEARTBEAT_INTERVAL must be at most a third of LEASE_TTL"),
-        ("WORKER_SLOTS", "0", "BATCH_EXPORTS_WORKER_SLOTS is not usable"),
+        ("WORKER_SLOTS", "-1", "BATCH_EXPORTS_WORKER_SLOTS is not usable"),
         ("LOG_LEVEL", "LOUD", "BATCH_EXPORTS_LOG_LEVEL is not usable"),
     ],
 )

@@ -13,7 +13,7 @@ from app.queue import open_redis
 from app.settings import Settings
 from tests.faults.cases import add_case, add_runs
 from tests.faults.stacks import Own, open_own
-from tests.worker.processes import DEADLINE, ended
+from tests.worker.processes import DEADLINE, Worker, ended
 
 WINDOWS = 6
 
@@ -44,6 +44,8 @@ async def test_nothing_is_lost_or_doubled_while_redis_loses_everything(
     async with (
         own.workers.start(tick_interval="600") as one,
         own.workers.start(tick_interval="600") as other,
+        # A worker that finds no Redis when it starts says so and ends; these have started.
+        both_started(one, other),
         again_and_again(own, trouble),
     ):
         for number in range(WINDOWS):
@@ -70,6 +72,13 @@ async def test_without_redis_a_tick_still_makes_the_runs(own: Own) -> None:
         await redis.start()
         await worker.says("listening for hints", times=4)
     await own.oracle.judge(case.export_id, case.prefix, windows=3)
+
+
+@asynccontextmanager
+async def both_started(*workers: Worker) -> AsyncIterator[None]:
+    for worker in workers:
+        await worker.says("worker started")
+    yield
 
 
 @asynccontextmanager
