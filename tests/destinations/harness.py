@@ -4,7 +4,7 @@ A new destination joins by one entry in ``HARNESSES``.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -127,17 +127,22 @@ class S3Harness:
     def bucket(self) -> str:
         return str(self._s3["bucket_name"])
 
-    @asynccontextmanager
-    async def client(self) -> AsyncIterator[S3Client]:
-        async with _session().create_client(
-            "s3",
-            region_name=self._s3["region"],
-            endpoint_url=self._s3["endpoint_url"],
-            verify=False,  # plain HTTP needs no certificates, and loading them takes longer than the request
-            aws_access_key_id=self._s3["aws_access_key_id"],
-            aws_secret_access_key=self._s3["aws_secret_access_key"],
-        ) as client:
-            yield client
+    def client(self) -> AbstractAsyncContextManager[S3Client]:
+        return open_s3(self._s3)
+
+
+@asynccontextmanager
+async def open_s3(config: Mapping[str, Any]) -> AsyncIterator[S3Client]:
+    """A client of the embedded S3 server; ``config`` is what a stack says of it."""
+    async with _session().create_client(
+        "s3",
+        region_name=config["region"],
+        endpoint_url=config["endpoint_url"],
+        verify=False,  # plain HTTP needs no certificates, and loading them takes longer than the request
+        aws_access_key_id=config["aws_access_key_id"],
+        aws_secret_access_key=config["aws_secret_access_key"],
+    ) as client:
+        yield client
 
 
 @cache

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 LOOPBACK = "127.0.0.1"
@@ -145,11 +145,22 @@ class S3Proxy:
 @asynccontextmanager
 async def open_proxy(target: str) -> AsyncIterator[S3Proxy]:
     """In front of the S3 server at ``target``."""
-    proxy = S3Proxy(target)
+    async with serving(S3Proxy(target)) as proxy:
+        yield proxy
+
+
+P = TypeVar("P", bound=S3Proxy)
+
+
+@asynccontextmanager
+async def serving(proxy: P) -> AsyncIterator[P]:
+    """A proxy that takes connections, on a port of its own."""
     connections: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.add(asyncio.create_task(proxy.serve(reader, writer)))
+        connection = asyncio.create_task(proxy.serve(reader, writer))
+        connections.add(connection)
+        connection.add_done_callback(connections.discard)
 
     server = await asyncio.start_server(accept, LOOPBACK, 0)
     proxy.port = server.sockets[0].getsockname()[1]

@@ -17,13 +17,13 @@ from uuid import UUID
 
 import asyncpg
 import pyarrow.parquet as pq
-from aiobotocore.session import get_session
 from sqlalchemy import select
 from types_aiobotocore_s3 import S3Client
 
 from app.embedded import Stack
 from app.models import Export, Run, RunFile, RunStatus
 from app.runtime import Runtime
+from tests.destinations.harness import open_s3
 
 ATTEMPT = "batch-exports-attempt"
 INSERT = (
@@ -146,14 +146,7 @@ class Oracle:
 
 @asynccontextmanager
 async def open_oracle(runtime: Runtime, stack: Stack) -> AsyncIterator[Oracle]:
-    async with get_session().create_client(
-        "s3",
-        region_name=stack.s3["region"],
-        endpoint_url=stack.s3["endpoint_url"],
-        verify=False,  # plain HTTP needs no certificates, and loading them takes longer than the request
-        aws_access_key_id=stack.s3["aws_access_key_id"],
-        aws_secret_access_key=stack.s3["aws_secret_access_key"],
-    ) as client:
+    async with open_s3(stack.s3) as client:
         yield Oracle(runtime, client, stack.s3["bucket_name"])
 
 

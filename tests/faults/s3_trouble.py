@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, TypeAlias, cast
 
-from tests.destinations.s3_proxy import LOOPBACK, Fate, Reply, Request, S3Proxy, Verdict, error
+from tests.destinations.s3_proxy import Fate, Reply, Request, S3Proxy, Verdict, error, serving
 
 FOR_EVER: Final = 10**9
 PIECE: Final = 16 * 1024
@@ -173,21 +173,5 @@ class TroubledProxy(S3Proxy):
 @asynccontextmanager
 async def open_trouble(target: str) -> AsyncIterator[TroubledProxy]:
     """In front of the S3 server at ``target``."""
-    proxy = TroubledProxy(target)
-    connections: set[asyncio.Task[None]] = set()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = asyncio.create_task(proxy.serve(reader, writer))
-        connections.add(connection)
-        connection.add_done_callback(connections.discard)
-
-    server = await asyncio.start_server(accept, LOOPBACK, 0)
-    proxy.port = server.sockets[0].getsockname()[1]
-    try:
+    async with serving(TroubledProxy(target)) as proxy:
         yield proxy
-    finally:
-        server.close()
-        for connection in connections:
-            connection.cancel()
-        with suppress(ConnectionError):
-            await asyncio.gather(*connections, return_exceptions=True)

@@ -5,12 +5,12 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import text
 
 from app.integrations.repository import IntegrationRepository
 from app.integrations.uses import SHOWN, named_in
 from app.models import Export, Project
 from app.runtime import Runtime
+from tests.db.waiting import blocked
 from tests.factories import make_export, make_integration
 from tests.http.callers import Tenant, invalid, refused
 
@@ -88,19 +88,6 @@ async def test_one_that_a_copy_refers_to_is_in_use(
 )
 def test_ids_within_a_config_are_numbers_or_digits(config: dict[str, Any], ids: set[int]) -> None:
     assert named_in(config) == ids
-
-
-async def blocked(runtime: Runtime) -> None:
-    """Until a statement waits for another transaction."""
-    query = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    async with asyncio.timeout(30):
-        while True:
-            async with runtime.sessions() as session:
-                if (await session.scalars(query)).one():
-                    return
-            await asyncio.sleep(0.01)
 
 
 async def test_a_delete_waits_for_an_export_that_begins_to_use_it(

@@ -16,6 +16,7 @@ from app.runs.claims import Claim, ClaimRepository
 from app.runs.repository import RunRepository
 from app.runtime import Runtime
 from app.scheduling.intervals import Window
+from tests.db.waiting import blocked
 from tests.factories import make_backfill, make_export, utc
 
 TTL = timedelta(seconds=40)
@@ -275,25 +276,13 @@ async def test_of_two_claims_of_one_window_at_once_the_second_is_refused(runtime
     async with runtime.sessions() as first, runtime.sessions() as second:
         one = await ClaimRepository(first).claim("worker-1", TTL)
         other = asyncio.create_task(ClaimRepository(second).claim("worker-2", TTL))
-        await waits_for_a_lock(runtime)
+        await blocked(runtime)
         await first.commit()
         with pytest.raises(IntegrityError):
             await other
     assert one is not None
     assert one.run_id == run_id
     assert (await row(runtime, rerun)).epoch == 0
-
-
-async def waits_for_a_lock(runtime: Runtime) -> None:
-    query = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    async with asyncio.timeout(10):
-        while True:
-            async with runtime.sessions() as session:
-                if (await session.scalars(query)).one():
-                    return
-            await asyncio.sleep(0.01)
 
 
 async def test_a_lost_worker_keeps_a_window_no_longer_than_its_lease(runtime: Runtime) -> None:
