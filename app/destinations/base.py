@@ -120,6 +120,11 @@ class Fence(Protocol):
         what this attempt has made visible be taken back."""
         ...
 
+    def finished(self, written: Written) -> None:
+        """A write that was stopped has come to its end all the same, because it replaced what could not be had back:
+        this is what lies there now."""
+        ...
+
     def check(self) -> None:
         """To be called right before each request whose effect others see; it asks nobody, so it costs nothing.
 
@@ -139,6 +144,9 @@ class Unfenced:
 
     async def owns(self) -> bool:
         return True
+
+    def finished(self, written: Written) -> None:
+        pass
 
     def check(self) -> None:
         pass

@@ -82,7 +82,7 @@ class Executor:
                 await failpoints.reach(failpoints.RECORDED)
             except LeaseLost:
                 log.warning("run stopped: cancelled, or another worker's by now")
-                await self._let_go(claim)
+                await self._stop(claim, fence)
             except asyncio.CancelledError:
                 await self.hand_back(claim)
                 raise
@@ -102,6 +102,12 @@ class Executor:
                     await claims.release(claim)
         except DATABASE_ERRORS as error:
             log.warning("run not handed back; its lease will lapse", reason=type(error).__name__)
+
+    async def _stop(self, claim: Claim, fence: RunFence) -> None:
+        if fence.left is not None:
+            await self._take_back(claim, fence, fence.left)
+        else:
+            await self._let_go(claim)
 
     async def _let_go(self, claim: Claim) -> None:
         """Free the window of a run that was cancelled. If it is another worker's, nothing happens."""

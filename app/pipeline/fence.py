@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from app import failpoints
 from app.db.engine import Sessions
-from app.destinations.base import Earlier
+from app.destinations.base import Earlier, Written
 from app.errors import LeaseLost
 from app.pipeline.lease import Lease
 from app.runs.claims import Claim, ClaimRepository
@@ -25,6 +25,9 @@ class RunFence:
         self.announced = False
         """Whether there is anything at the destination, of this attempt or of others, to keep records of."""
 
+        self.left: Written | None = None
+        """What a stopped write has brought to its end."""
+
     async def announce(self, location: str, keys: Sequence[str]) -> Earlier:
         async def renew() -> bool:
             async with self._sessions.begin() as session:
@@ -43,6 +46,9 @@ class RunFence:
 
     async def confirm(self) -> None:
         await self._lease.confirm()
+
+    def finished(self, written: Written) -> None:
+        self.left = written
 
     def check(self) -> None:
         self._lease.check()

@@ -25,7 +25,7 @@ UUID_COLUMN: Final = "uuid"
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A completed run, its export, and what it has left. See :class:`app.pipeline.opening.Subject`."""
+    """A run, its export, and what it has left. See :class:`app.pipeline.opening.Subject`."""
 
     run_id: UUID
     status: str
@@ -40,9 +40,12 @@ class Subject:
     rows: int
     bytes: int
     files: Sequence[RunFile]
+    left_whole: bool
+    """It was cancelled when it could not go back any more: everything is there, and on record in its files alone."""
 
     @classmethod
     def of(cls, run: Run, export: Export, files: Sequence[RunFile]) -> Self:
+        left_whole = run.status == RunStatus.CANCELLED and run.records_completed is None and bool(files)
         return cls(
             run_id=run.id,
             status=run.status,
@@ -54,10 +57,15 @@ class Subject:
             start=run.data_interval_start,
             end=run.data_interval_end,
             select_by=run.select_by,
-            rows=run.records_completed or 0,
-            bytes=run.bytes_exported or 0,
+            rows=sum(file.rows or 0 for file in files) if left_whole else run.records_completed or 0,
+            bytes=_size(files) if left_whole else run.bytes_exported or 0,
             files=files,
+            left_whole=left_whole,
         )
+
+
+def _size(files: Sequence[RunFile]) -> int:
+    return sum(file.bytes or 0 for file in files if not file.is_manifest)
 
 
 @dataclass(slots=True)
@@ -94,7 +102,7 @@ async def compare(runtime: Runtime, subject: Subject) -> Comparison:
     :raises ValidationFailed: for a run of which there is nothing to compare.
     :raises Unavailable: when the event store or the destination cannot be read just now.
     """
-    if subject.status != RunStatus.COMPLETED:
+    if subject.status != RunStatus.COMPLETED and not subject.left_whole:
         raise ValidationFailed(f"Only a completed run can be verified; this one is '{subject.status}'.")
     if any(file.replaced_at is not None for file in subject.files):
         raise ValidationFailed(

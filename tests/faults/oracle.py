@@ -133,6 +133,13 @@ class Oracle:
                 found.append(Thing(item["Key"], await answer["Body"].read(), answer["Metadata"].get(ATTEMPT, "")))
         return found
 
+    async def on_record(self, export_id: UUID) -> dict[str, str | None]:
+        """Key and SHA-256 of every object that the records say is there."""
+        query = select(RunFile.key, RunFile.sha256).join(Run, Run.id == RunFile.run_id)
+        there = (Run.export_id == export_id, RunFile.committed_at.is_not(None), RunFile.replaced_at.is_(None))
+        async with self.runtime.sessions() as session:
+            return {row.key: row.sha256 for row in await session.execute(query.where(*there))}
+
     async def uuids_of_manifest(self, prefix: str) -> Counter[str]:
         """What a reader gets who goes by the one manifest under a prefix."""
         things = {thing.key: thing for thing in await self.things(prefix)}

@@ -1,6 +1,7 @@
 """A run is cancelled, its export paused or deleted, at every named moment: it stops within a heartbeat, and leaves
 nothing."""
 
+import hashlib
 import signal
 from collections.abc import Awaitable, Callable
 from uuid import UUID
@@ -110,3 +111,6 @@ async def test_a_rerun_that_is_cancelled_leaves_the_window_whole(
     assert whole == oracle.truth.within(case.project_id, None, END)
     assert len({thing.attempt for thing in found}) == 1
     assert (await read_run(runtime, UUID(rerun))).status == RunStatus.CANCELLED
+    # And what is on record is what lies there.
+    there = {thing.key: hashlib.sha256(thing.data).hexdigest() for thing in found}
+    assert await oracle.on_record(case.export_id) == there

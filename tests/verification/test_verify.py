@@ -134,6 +134,17 @@ async def test_only_completed_runs_can_be_verified(
     assert refused(await api.get(f"{done.path}/verify/")) == (400, expected)
 
 
+async def test_a_rerun_that_was_cancelled_when_it_could_not_go_back_can_be_verified(
+    api: httpx.AsyncClient, exported: MakeExported, runtime: Runtime
+) -> None:
+    done = await exported(max_file_size_mb=1)
+    nothing = "records_completed = NULL, bytes_exported = NULL"
+    async with runtime.sessions.begin() as session:
+        await session.execute(text(f"UPDATE runs SET status = 'Cancelled', {nothing}"))
+    found = await verify(api, done)
+    assert (found["matches"], found["record"]["rows"]) == (True, EVENTS)
+
+
 async def test_a_run_that_was_replaced_is_not_verified(
     api: httpx.AsyncClient, exported: MakeExported, runtime: Runtime
 ) -> None:

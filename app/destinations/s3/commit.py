@@ -23,7 +23,10 @@ FINISH_LIMIT: Final = 30.0
 
 
 class Commit:
-    """Of one attempt. ``make`` it once; afterwards ``undeleted`` is what it could not delete, and why."""
+    """Of one attempt. ``make`` it once; afterwards ``undeleted`` is what it could not delete, and why.
+
+    ``complete``: everything is visible, though perhaps ``make`` was stopped meanwhile.
+    """
 
     def __init__(
         self,
@@ -34,6 +37,7 @@ class Commit:
         manifest: Upload | None,
         where: str,
     ) -> None:
+        self.complete = False
         self.undeleted: tuple[str, ...] = ()
         self.reason = ""
         self._bucket = bucket
@@ -71,6 +75,7 @@ class Commit:
             committed = failpoints.MANIFEST_COMMITTED if upload is self._manifest else failpoints.FILE_COMMITTED
             await failpoints.reach(committed)
         await self._delete(self._earlier.stale)
+        self.complete = True
 
     async def _after(self, stopped: bool) -> None:
         """Whatever has to be done once the commit has been broken off."""

@@ -82,16 +82,21 @@ class Bucketed(Destination):
             try:
                 await commit.make(self._stem(target), self._names(target))
             except BaseException as error:
+                if commit.complete:
+                    target.fence.finished(self._written(uploads, manifest, commit))
                 raise self._run_error(error) from None
-            return Written(
-                rows=sum(upload.rows for upload in uploads),
-                bytes=sum(upload.bytes for upload in uploads),
-                files=tuple(upload.written for upload in uploads),
-                manifest=manifest.written if manifest is not None else None,
-                location=self.location,
-                undeleted=commit.undeleted,
-                undeleted_reason=commit.reason,
-            )
+            return self._written(uploads, manifest, commit)
+
+    def _written(self, uploads: Sequence[Upload], manifest: Upload | None, commit: Commit) -> Written:
+        return Written(
+            rows=sum(upload.rows for upload in uploads),
+            bytes=sum(upload.bytes for upload in uploads),
+            files=tuple(upload.written for upload in uploads),
+            manifest=manifest.written if manifest is not None else None,
+            location=self.location,
+            undeleted=commit.undeleted,
+            undeleted_reason=commit.reason,
+        )
 
     async def discard(self, keys: Sequence[str], attempt: str | None = None) -> None:
         async with self._client() as client:
