@@ -11,12 +11,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from app.crypto import Cipher
 from app.destinations.proposal import Linked
 from app.errors import ApiError
 from app.http.body import Draft
+from app.integrations.linked import open_linked
 from app.integrations.repository import IntegrationRepository
-from app.models import Integration
 from app.network import Names, Network
 from app.tenants.access import Access
 from app.unit import Unit
@@ -91,9 +90,3 @@ class Facts:
         if hosts:
             await self.names.look_up()
         return bool(asked) or hosts
-
-
-def open_linked(integration: Integration, cipher: Cipher) -> Linked:
-    """With its secrets, as a destination wants it."""
-    secrets = cipher.open(integration.sensitive_config)
-    return Linked(integration.id, integration.kind, integration.config, secrets)

@@ -10,8 +10,8 @@ from app.db.engine import DATABASE_ERRORS
 from app.destinations.base import Destination
 from app.destinations.proposal import Linked
 from app.errors import Misconfigured, SetupError, Transient, Unsupported
-from app.exports.facts import open_linked
 from app.exports.repository import ExportRepository
+from app.integrations.linked import open_linked
 from app.models import Model, SelectBy
 from app.network import Network
 from app.runtime import Runtime

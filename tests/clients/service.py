@@ -35,6 +35,8 @@ class _Server(uvicorn.Server):
 async def serve(app: FastAPI, runtime: Runtime) -> AsyncIterator[Served]:
     # Bound first, so that nobody else gets the port and nobody has to wait for it.
     listening = socket.create_server(("127.0.0.1", 0))
+    # Inherited by every connection. asyncio sees to that itself for the sockets it makes, not for those it is given.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = uvicorn.Config(app, log_level="warning", lifespan="off", access_log=False)
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listening]))

@@ -1,7 +1,6 @@
 """A stack of a test's own, whose services it may restart and kill."""
 
 import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -41,12 +40,20 @@ class Own:
         service = self.service(name)
         pid = service.pid
         assert pid is not None
-        os.kill(pid, how)
+        process = psutil.Process(pid)
+        process.send_signal(how)
         async with asyncio.timeout(30):
-            while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+            while _lives(process):
                 await asyncio.sleep(0.01)
         await service.start()
 
     def service(self, name: str) -> Service:
         [service] = [service for service in self.stack.services if service.name == name]
         return service
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -83,15 +83,18 @@ async def both_started(*workers: Worker) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def again_and_again(own: Own, trouble: Callable[[Own], Awaitable[None]]) -> AsyncIterator[None]:
+    enough = asyncio.Event()
+
     async def make() -> None:
-        while True:
+        while not enough.is_set():
             await trouble(own)
             await asyncio.sleep(0.2)
 
+    # Asked to end, rather than cancelled: a client of Redis may lose a cancellation.
     making = asyncio.create_task(make())
     try:
         yield
     finally:
-        making.cancel()
-        await asyncio.gather(making, return_exceptions=True)
+        enough.set()
+        await making
         await own.service("valkey").stop_stranger()
