@@ -20,6 +20,7 @@ from app.logs.lines import Log
 from app.logs.writer import open_log_writer
 from app.notifications.courier import open_courier
 from app.pipeline.execute import Executor
+from app.pipeline.leftovers import open_sweeper
 from app.queue import CONTROL, RUNS
 from app.runtime import Runtime, check_services, open_runtime
 from app.scheduling.tick import Ticker, checks_of
@@ -102,6 +103,10 @@ async def serve(settings: Settings) -> None:
         await check_services(settings)
         log.info("worker started", owner=owner, slots=settings.worker_slots)
         # Around the runs, so that what the last of them have to say is stored as well.
-        async with open_log_writer(runtime.sessions, runtime.clock, settings) as logs, open_courier(runtime):
+        async with (
+            open_log_writer(runtime.sessions, runtime.clock, settings) as logs,
+            open_courier(runtime),
+            open_sweeper(runtime, owner, logs),
+        ):
             await WorkerProcess(runtime, owner, logs).serve(stopping)
     log.info("worker stopped", owner=owner)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import typer
 
-from app.cli.output import Json, emit, open_settings, run, verb
+from app.cli.output import Json, emit, fail, open_settings, run, verb
 from app.errors import ApiError, SetupError
 from app.runtime import open_runtime
 from app.verification.compare import compare, load
@@ -38,7 +38,7 @@ def verify(
     found = run(read())
     emit(found.model_dump(mode="json"), as_json=as_json, text=_text(found))
     if not found.matches:
-        raise typer.Exit(1)
+        fail(f"{len(found.differences)} differences; the first: {found.differences[0]}")
 
 
 def _text(found: VerificationRead) -> str:

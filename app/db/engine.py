@@ -12,9 +12,15 @@ from app.settings import DatabaseSettings
 
 Sessions = async_sessionmaker[AsyncSession]
 
-DATABASE_ERRORS: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+DATABASE_ERRORS: Final = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
 """What a statement may raise when the database is away or restarting; time-outs are OSErrors. While a connection is
-being made not all of the driver's errors are wrapped."""
+being made not all of the driver's errors are wrapped; the last of its own is for an answer cut off half-way."""
 
 
 def create_engine(settings: DatabaseSettings, *, application_name: str) -> AsyncEngine:

@@ -82,8 +82,9 @@ class Stored(Protocol):
         """Copy an object to a file. None: it is not there."""
         ...
 
-    async def keys(self, beginning: str) -> Sequence[str] | None:
-        """Of all objects whose keys begin so. None: the credentials may not list."""
+    async def keys(self, target: "Target") -> Sequence[str] | None:
+        """Of all objects that lie there under names that a write to that target may use. None: the credentials may not
+        list."""
         ...
 
 
@@ -258,7 +259,8 @@ class Destination(ABC):
     async def discard(self, keys: Sequence[str], attempt: str | None = None) -> None:
         """Delete objects that a write of this destination has made visible. Only of use where files are stored.
 
-        ``attempt``, the run's id and the epoch (``<id>/<epoch>``), spares what another attempt has put in their place.
+        ``attempt``, the run's id and the epoch (``<id>/<epoch>``), or the id for all of a run's attempts (``<id>/``),
+        spares what others have put in their place.
 
         :raises app.errors.RunError: as for :meth:`write`.
         """

@@ -94,6 +94,13 @@ def undeleted(keys: Sequence[str], reason: str) -> str:
     return f"{len(keys)} replaced objects could not be deleted, so {', '.join(keys[:3])}… are out of date. {reason}"
 
 
+def half_overwritten() -> str:
+    return (
+        "The run ended when it had overwritten some of an earlier run's objects and not all: the interval may hold a "
+        "mixture. Retry the run, which writes all of them again."
+    )
+
+
 CANCELLED = "The run was cancelled"
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, ForeignKey, Index
+from sqlalchemy import BigInteger, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
@@ -18,6 +18,8 @@ class RunFile(Base):
         Index("uq_run_files_run_id_epoch_key", "run_id", "epoch", "key", unique=True),
         # Which other exports write under the same names.
         Index("ix_run_files_location_key", "location", "key"),
+        # What lost attempts may have left; of all files there ever were, a handful.
+        Index("ix_run_files_uncommitted", "run_id", postgresql_where=text("committed_at IS NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)

@@ -6,16 +6,16 @@ Rows in Postgres are all there is to it: a courier that dies leaves a lease, and
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
 import structlog
 
-from app.db.engine import DATABASE_ERRORS
 from app.notifications.channels import DeliveryFailed
 from app.notifications.claims import Parcel, ParcelRepository
 from app.notifications.sending import Sender
+from app.repeating import repeating
 from app.runtime import Runtime
 
 AT_ONCE: Final = 8
@@ -25,8 +25,6 @@ LEASE: Final = timedelta(minutes=2)
 DATABASE_LIMIT: Final = 10.0
 """Seconds after which a database that says nothing does not answer."""
 LONGEST_WAIT: Final = timedelta(minutes=10)
-STOP_LIMIT: Final = 5.0
-"""Seconds that a delivery may still take once the process is to end; after that its lease simply lapses."""
 
 log = structlog.get_logger(__name__)
 
@@ -36,27 +34,6 @@ class Courier:
         self._runtime = runtime
         self._settings = runtime.settings
         self._sender = Sender(runtime)
-        self._stopped = asyncio.Event()
-
-    async def serve(self) -> None:
-        """Deliver whatever is due, until stopped. An error is logged and survived."""
-        while not self._stopped.is_set():
-            try:
-                delivered = await self.deliver_due()
-            except DATABASE_ERRORS as error:
-                log.warning("no notifications sent: the database does not answer", reason=type(error).__name__)
-                delivered = 0
-            except Exception:
-                log.exception("no notifications sent")
-                delivered = 0
-            if delivered < AT_ONCE:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._settings.notification_poll_interval.total_seconds()):
-                        await self._stopped.wait()
-
-    def stop(self) -> None:
-        """Have :meth:`serve` end soon."""
-        self._stopped.set()
 
     async def deliver_due(self) -> int:
         """Make an attempt at a few of the deliveries that are due; how many these were."""
@@ -105,11 +82,9 @@ def backoff(attempt: int, chance: float) -> timedelta:
 async def open_courier(runtime: Runtime) -> AsyncIterator[Courier]:
     """A courier at work; once the block is left, what it had begun has ended or is left to its lease."""
     courier = Courier(runtime)
-    serving = asyncio.create_task(courier.serve())
-    try:
+
+    async def work() -> bool:
+        return await courier.deliver_due() == AT_ONCE
+
+    async with repeating(work, runtime.settings.notification_poll_interval, "no notifications sent"):
         yield courier
-    finally:
-        courier.stop()
-        await asyncio.wait([serving], timeout=STOP_LIMIT)
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)

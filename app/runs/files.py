@@ -50,7 +50,7 @@ class RunFileRepository(Repository):
         """Keys that other attempts at this window, and other runs of it, may have left there, besides ``keys``; and
         whether a completed run is among them."""
         query = select(RunFile.key, RunFile.committed_at.is_not(None)).join(Run, Run.id == RunFile.run_id)
-        found = (await self.session.execute(query.where(_others(attempt, location)))).all()
+        found = (await self.session.execute(query.where(others_of(attempt, location)))).all()
         stale = sorted({key for key, _ in found}.difference(keys))
         return tuple(stale), any(committed for _, committed in found)
 
@@ -72,7 +72,9 @@ class RunFileRepository(Repository):
                     committed_at=NOW,
                 )
             )
-        gone = and_(_others(attempt, written.location), RunFile.key.not_in(written.undeleted), Run.id == RunFile.run_id)
+        gone = and_(
+            others_of(attempt, written.location), RunFile.key.not_in(written.undeleted), Run.id == RunFile.run_id
+        )
         await self.session.execute(delete(RunFile).where(gone, RunFile.committed_at.is_(None)))
         await self.session.execute(update(RunFile).where(gone).values(replaced_at=NOW))
 
@@ -111,7 +113,7 @@ class RunFileRepository(Repository):
         return (await self.session.scalars(query)).all()
 
 
-def _others(attempt: Attempt, location: str) -> ColumnElement[bool]:
+def others_of(attempt: Attempt, location: str) -> ColumnElement[bool]:
     """Files of this window that this attempt did not write, and that nobody has replaced since."""
     start = Run.data_interval_start
     return and_(

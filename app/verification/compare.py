@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Self
 from uuid import UUID
 
-from app.destinations.base import Destination, Stored
+from app.destinations.base import Destination, Stored, Target
 from app.errors import RunError, Unavailable, ValidationFailed
 from app.fingerprint import Fingerprint
 from app.formats import FORMATS
@@ -99,7 +99,7 @@ async def load(runtime: Runtime, run_id: UUID) -> Subject | None:
 async def compare(runtime: Runtime, subject: Subject) -> Comparison:
     """Read the objects back, whole, one after another, by way of a temporary file.
 
-    :raises ValidationFailed: for a run of which there is nothing to compare.
+    :raises ValidationFailed: for a run of which there is nothing to compare, or that cannot be read back as things are.
     :raises Unavailable: when the event store or the destination cannot be read just now.
     """
     if subject.status != RunStatus.COMPLETED and not subject.left_whole:
@@ -115,13 +115,17 @@ async def compare(runtime: Runtime, subject: Subject) -> Comparison:
         async with destination.stored() as stored:
             held, differences = await _read_back(stored, subject)
     except RunError as error:
-        raise Unavailable(f"The run cannot be verified just now. {error}") from None
+        if error.retryable:
+            raise Unavailable(f"The run cannot be verified just now. {error}") from None
+        raise ValidationFailed(f"The run cannot be verified. {error}") from None
     return Comparison(source, held, [*differences, *_judge(source, held, subject)])
 
 
 def _check_place(destination: Destination, subject: Subject) -> None:
     if not destination.formats:
         raise ValidationFailed(f"{destination.name} destinations store no files, so there is nothing to verify.")
+    if subject.rows and not subject.files:
+        raise ValidationFailed("This run is of before objects were put on record. Retry it, and verify the new run.")
     elsewhere = {file.location for file in subject.files} - {destination.location}
     if elsewhere:
         raise ValidationFailed(
@@ -157,7 +161,29 @@ async def _read_back(stored: Stored, subject: Subject) -> tuple[Held, list[str]]
             held.content += content
             if content.rows != file.rows:
                 differences.append(f"'{file.key}' holds {content.rows} rows, {file.rows} are on record.")
-    return held, differences
+    return held, differences + await _look_beside(stored, subject)
+
+
+async def _look_beside(stored: Stored, subject: Subject) -> list[str]:
+    """What else lies there doubles rows for everybody who goes by a listing."""
+    data = [file.key for file in subject.files if not file.is_manifest]
+    try:
+        fmt, compression = _format_of(data[0])
+    except (IndexError, Unreadable):
+        return []  # nobody knows what their names would be
+    target = Target(
+        table=subject.model,
+        start=subject.start,
+        end=subject.end,
+        run_id=subject.run_id,
+        epoch=0,
+        extension=f"{fmt.extension}.{fmt.suffixes[compression]}" if compression is not None else fmt.extension,
+    )
+    keys = await stored.keys(target) or ()
+    return [
+        f"'{key}' lies there as well, and the run did not write it. Delete it: whoever reads by listing reads it too."
+        for key in sorted(set(keys) - {file.key for file in subject.files})
+    ]
 
 
 def _judge(source: Fingerprint, held: Held, subject: Subject) -> list[str]:

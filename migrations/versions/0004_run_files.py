@@ -51,6 +51,13 @@ def upgrade() -> None:
     )
     op.create_index("uq_run_files_run_id_epoch_key", "run_files", ["run_id", "epoch", "key"], unique=True)
     op.create_index("ix_run_files_location_key", "run_files", ["location", "key"], unique=False)
+    op.create_index(
+        "ix_run_files_uncommitted",
+        "run_files",
+        ["run_id"],
+        unique=False,
+        postgresql_where=sa.text("committed_at IS NULL"),
+    )
 
 
 def downgrade() -> None:

@@ -1,6 +1,8 @@
 """Reading back what lies in a bucket, and what a bucket is called on record."""
 
 import hashlib
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -28,22 +30,28 @@ async def test_an_object_is_copied_with_its_size_and_checksum(s3: S3Harness, tmp
     assert fetched.sha256 == hashlib.sha256(data).hexdigest()
 
 
-async def test_what_begins_alike_is_listed_however_much_it_is(s3: S3Harness) -> None:
+async def test_whatever_has_a_name_of_the_window_is_listed_however_much_it_is(s3: S3Harness) -> None:
+    destination = s3.make(max_file_size_mb=1)
+    target = make_target(destination)
+    [file] = (await destination.write(make_tape().play(), target)).files
+    stem = file.key.removesuffix(f"-0.{target.extension}")
+    others = {f"{stem}-{number}.{target.extension}" for number in range(1, 1005)}
+    foreign = {f"{stem}-1.parquet", f"{stem}1.{target.extension}", f"{stem}/x.{target.extension}"}
     async with s3.client() as client:
-        for number in range(1005):
-            await client.put_object(Bucket=s3.bucket, Key=f"{s3.prefix}/a-{number}", Body=b"")
-        await client.put_object(Bucket=s3.bucket, Key=f"{s3.prefix}/b", Body=b"")
-    async with s3.make().stored() as stored:
-        keys = await stored.keys(f"{s3.prefix}/a-")
+        for key in others | foreign:
+            await client.put_object(Bucket=s3.bucket, Key=key, Body=b"")
+    async with destination.stored() as stored:
+        keys = await stored.keys(target)
         assert keys is not None
-        assert len(keys) == 1005
-        assert await stored.keys(f"{s3.prefix}/c") == []
+        assert set(keys) == {file.key, f"{stem}_manifest.json"} | others
+        assert await stored.keys(replace(target, end=target.end + timedelta(hours=1))) == []
 
 
 async def test_a_key_that_may_not_list_says_so(s3: S3Harness, proxy: S3Proxy) -> None:
     proxy.judge = failing("ListObjectsV2", error(403, "AccessDenied"))
-    async with s3.make(endpoint_url=proxy.url).stored() as stored:
-        assert await stored.keys("a") is None
+    destination = s3.make(endpoint_url=proxy.url)
+    async with destination.stored() as stored:
+        assert await stored.keys(make_target(destination)) is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A run is cancelled, its export paused or deleted, at every named moment: it stops within a heartbeat, and leaves
 nothing."""
 
+import asyncio
 import hashlib
 import signal
 from collections.abc import Awaitable, Callable
@@ -8,15 +9,16 @@ from uuid import UUID
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from app import failpoints
 from app.embedded import Stack
-from app.models import RunStatus
+from app.models import RunFile, RunStatus
 from app.runtime import Runtime
 from tests.faults.cases import END, Case, add_case
 from tests.faults.oracle import Oracle
 from tests.http.callers import Tenant
-from tests.worker.processes import Workers, ended, read_run, run_that
+from tests.worker.processes import DEADLINE, Workers, ended, read_run, run_that
 
 MOMENTS = [
     ("one file", failpoints.ALL_SENT),
@@ -65,6 +67,39 @@ async def test_a_cancelled_run_leaves_nothing(
         # The slot is free for what comes next.
         other = await add_case(oracle, stack.s3)
         assert (await ended(runtime, other.runs[0])).status == RunStatus.COMPLETED
+
+
+@pytest.mark.parametrize("second", [False, True], ids=["before the next attempt", "in the next attempt"])
+@pytest.mark.parametrize("shape", ["one file", "many files"])
+async def test_what_a_lost_attempt_has_left_goes_as_well(
+    runtime: Runtime,
+    stack: Stack,
+    workers: Workers,
+    oracle: Oracle,
+    api: httpx.AsyncClient,
+    tenant: Tenant,
+    shape: str,
+    second: bool,
+) -> None:
+    """One attempt is lost when a file of it is visible; the run is cancelled before another one comes to that."""
+    case = await add_case(oracle, stack.s3, shape, project_id=tenant.project_id)
+    async with workers.start(at=(failpoints.FILE_COMMITTED, 1, "KILL")) as lost:
+        await lost.died()
+    assert await oracle.things(case.prefix) != []
+    if not second:
+        await by_itself(api, case)
+    async with workers.start(at=(failpoints.ALL_SENT, 1, "STOP"), worker_slots="1", lease_ttl="60") as worker:
+        if second:
+            await worker.says("failpoint")
+            await by_itself(api, case)
+            worker.process.send_signal(signal.SIGCONT)
+        async with asyncio.timeout(DEADLINE):
+            while await oracle.things(case.prefix):
+                await asyncio.sleep(0.05)
+        run = await run_that(runtime, case.runs[0], lambda run: run.lease_until is None)
+    assert run.status == RunStatus.CANCELLED
+    async with runtime.sessions() as session:
+        assert (await session.scalars(select(RunFile.key))).all() == []
 
 
 async def test_a_paused_export_finishes_its_run_and_begins_no_other(

@@ -78,6 +78,9 @@ async def test_workers_are_killed_at_fifty_random_moments(
         for run_id in case.runs:
             run = await ended(runtime, run_id, 2 * DEADLINE)
             assert (run.status, run.attempt) == (RunStatus.COMPLETED, 0)
+        # One that is still being loaded would be ended by SIGTERM before it knows what that means.
+        for worker in alive:
+            await worker.says("worker started")
     await oracle.judge(case.export_id, case.prefix, windows=KILLS)
 
 

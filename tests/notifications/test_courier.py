@@ -12,7 +12,6 @@ from sqlalchemy import text
 from standardwebhooks import Webhook as Verifier
 
 from app.models import DeliveryStatus, NotificationDelivery
-from app.notifications import courier as couriers
 from app.notifications.claims import ParcelRepository
 from app.notifications.courier import AT_ONCE, LONGEST_WAIT, Courier, backoff, open_courier
 from app.runtime import Runtime
@@ -202,7 +201,7 @@ async def test_a_courier_serves_until_it_is_stopped_whatever_the_database_does(
 async def test_a_delivery_that_hangs_does_not_keep_the_process(
     runtime: Runtime, tenant: Tenant, both: str, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(couriers, "STOP_LIMIT", 0.05)
+    monkeypatch.setattr("app.repeating.STOP_LIMIT", 0.05)
     webhook.silent = True
     await tell(runtime, await add_export(runtime, tenant.project_id))
     async with asyncio.timeout(5), open_courier(runtime):

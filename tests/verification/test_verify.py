@@ -1,5 +1,6 @@
 """Source against destination: what is the same, what is not, and what there is nothing to say of."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -185,6 +186,40 @@ async def test_a_destination_that_is_away_is_no_difference(
     )
 
 
+async def test_a_destination_that_refuses_says_why(api: httpx.AsyncClient, exported: MakeExported) -> None:
+    done = await exported()
+    change = {"destination": {"type": "S3", "config": {"aws_access_key_id": "wrong"}}}
+    assert (await api.patch(f"/batch_exports/{done.export_id}/", json=change)).status_code == 200
+    status, body = refused(await api.get(f"{done.path}/verify/"))
+    assert status == 400
+    assert body["detail"].startswith("The run cannot be verified. Misconfigured: bucket 'exports'")
+
+
+@pytest.mark.parametrize("shape", [{}, {"max_file_size_mb": 1}])
+async def test_what_lies_beside_is_a_difference(
+    api: httpx.AsyncClient, exported: MakeExported, shape: dict[str, int]
+) -> None:
+    done = await exported(**shape)
+    key = next(key for key in await done.s3.visible() if key.endswith(".jsonl"))
+    more = re.sub(r"(-\d+)?\.jsonl$", "-17.jsonl", key)
+    await done.put(more, b"")
+    await done.put(f"{key}.txt", b"")
+    assert (await difference(api, done)).startswith(f"'{more}' lies there as well, and the run did not write it.")
+
+
+async def test_a_run_of_before_there_were_records_says_so(
+    api: httpx.AsyncClient, exported: MakeExported, runtime: Runtime
+) -> None:
+    done = await exported()
+    async with runtime.sessions.begin() as session:
+        await session.execute(text("DELETE FROM run_files"))
+    status, body = refused(await api.get(f"{done.path}/verify/"))
+    assert (status, body["detail"]) == (
+        400,
+        "This run is of before objects were put on record. Retry it, and verify the new run.",
+    )
+
+
 async def test_what_takes_too_long_is_for_the_command_line(
     api: httpx.AsyncClient, app: FastAPI, exported: MakeExported, runtime: Runtime
 ) -> None:
@@ -226,5 +261,6 @@ async def test_the_command_line_says_the_same(exported: MakeExported, settings: 
     spoiled = await run(env, "runs", "verify", str(done.run_id), "--json")
     assert spoiled.status == 1
     assert '"matches": false' in spoiled.out
+    assert spoiled.err.startswith(f"batch-exports: 3 differences; the first: '{key}' is not there.")
     unknown = await run(env, "runs", "verify", str(done.export_id))
     assert unknown.reason == f"batch-exports: There is no run {done.export_id}."

@@ -36,6 +36,11 @@ class Seen:
     attempt: str | None
     etag: str
 
+    def is_of(self, attempt: str) -> bool:
+        """Whether that attempt wrote it (``<run id>/<epoch>``), or any of that run (``<run id>/``)."""
+        written_by = self.attempt or ""
+        return written_by.startswith(attempt) if attempt.endswith("/") else written_by == attempt
+
 
 NOTHING: Final = Seen(-1, None, "")
 HIDDEN: Final = Seen(-2, None, "")

@@ -135,7 +135,7 @@ class Commit:
         run_id, _, _ = self._bucket.attempt.partition("/")
         for upload in self._uploads if self._target.epoch > 1 else ():
             seen = await self._bucket.look(upload.key)
-            if seen.attempt is not None and seen.attempt.startswith(f"{run_id}/"):
+            if seen.is_of(f"{run_id}/"):
                 await self._bucket.delete(upload.key, seen)
 
     async def _abort_others(self, stem: str, names: Pattern[str]) -> None:

@@ -100,16 +100,16 @@ class Bucketed(Destination):
 
     async def discard(self, keys: Sequence[str], attempt: str | None = None) -> None:
         async with self._client() as client:
-            bucket = Bucket(client, self.config.bucket_name, {}, attempt or "")
+            bucket = Bucket(client, self.config.bucket_name, {}, attempt="")
             try:
-                await discard(bucket, keys)
+                await discard(bucket, keys, attempt or "")
             except Exception as error:
                 raise self._run_error(error) from None
 
     @asynccontextmanager
     async def stored(self) -> AsyncIterator[Stored]:
         async with self._client() as client:
-            yield StoredObjects(client, self.config.bucket_name, self._where)
+            yield StoredObjects(client, self.config.bucket_name, self.config.prefix, self._where)
 
     async def _send(self, batches: Batches, target: Target, bucket: Bucket, uploads: list[Upload]) -> None:
         """Send every file, in parts; none is visible yet."""

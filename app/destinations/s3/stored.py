@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
-from app.destinations.base import Fetched
+from app.destinations.base import Fetched, Target
+from app.destinations.keys import names, render_prefix, stem
 from app.destinations.s3.bucket import NOTHING, Bucket, value_of
 from app.destinations.s3.errors import LOST, as_run_error, is_denied, is_gone
 
@@ -21,9 +22,10 @@ READ_BYTES: Final = 1024 * 1024
 class StoredObjects:
     """What :class:`app.destinations.base.Stored` asks for."""
 
-    def __init__(self, client: "S3Client", bucket: str, where: str) -> None:
+    def __init__(self, client: "S3Client", bucket: str, prefix: str, where: str) -> None:
         self._client = client
         self._bucket = bucket
+        self._prefix = prefix
         self._where = where
 
     async def fetch(self, key: str, path: Path) -> Fetched | None:
@@ -41,12 +43,15 @@ class StoredObjects:
             raise as_run_error(error, self._where) from None
         return Fetched(size, digest.hexdigest())
 
-    async def keys(self, beginning: str) -> Sequence[str] | None:
+    async def keys(self, target: Target) -> Sequence[str] | None:
+        prefix = render_prefix(self._prefix, target.table, target.start, target.end)
+        beginning = stem(prefix, target.start, target.end)
+        own = names(prefix, target.start, target.end, target.extension)
         found: list[str] = []
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=beginning)
         try:
             async for page in pages:
-                found += [item["Key"] for item in page.get("Contents", [])]
+                found += [item["Key"] for item in page.get("Contents", []) if own.fullmatch(item["Key"])]
         except LOST as error:
             if is_denied(error):
                 return None
@@ -68,9 +73,9 @@ async def see_that_it_answers(bucket: Bucket, beginning: str) -> None:
         value_of(answer, "Name")
 
 
-async def discard(bucket: Bucket, keys: Sequence[str]) -> None:
-    """Delete objects, as long as they stay as they are found; only those of the bucket's attempt, if it has one."""
+async def discard(bucket: Bucket, keys: Sequence[str], attempt: str = "") -> None:
+    """Delete objects, as long as they stay as they are found; only those of one attempt or run, if one is named."""
     for key in keys:
         seen = await bucket.look(key)
-        if seen is not NOTHING and bucket.attempt in ("", seen.attempt):
+        if seen is not NOTHING and (not attempt or seen.is_of(attempt)):
             await bucket.delete(key, seen)
