@@ -227,5 +227,6 @@ async def test_workers_sweep_by_themselves(place: Place) -> None:
     await place.leave(claim, "a")
     await place.end(claim)
     async with asyncio.timeout(20), open_sweeper(place.runtime, "here", place):
-        while await place.visible():
+        while await place.on_record():
             await asyncio.sleep(0.01)
+    assert await place.visible() == set()
