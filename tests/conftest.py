@@ -1,6 +1,8 @@
 """Real services for every test: one embedded stack per test process, one fresh database per test that asks for it."""
 
 import asyncio
+import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -23,13 +25,16 @@ from app.settings import Settings
 from tests.http.callers import Tenant, make_tenant, open_client
 
 TEMPLATE = "template_migrated"
+ROOM = 8 * 1024**3
+"""Bytes. Several test processes, each with a write-ahead log and the objects of its tests."""
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """One stack per test process, with a migrated database to copy."""
     # Outside pytest's own directory, which the next session closes to all users but its own; Postgres runs as another.
-    with tempfile.TemporaryDirectory(prefix="batch-exports-tests-") as directory, asyncio.Runner() as runner:
+    temporary = tempfile.TemporaryDirectory(prefix="batch-exports-tests-", dir=_in_memory())
+    with temporary as directory, asyncio.Runner() as runner:
         opening = open_stack(Path(directory), durable=False)
         running = runner.run(opening.__aenter__())
         runner.run(_execute(running, f"CREATE DATABASE {TEMPLATE}"))
@@ -38,6 +43,14 @@ def stack() -> Iterator[Stack]:
             yield running
         finally:
             runner.run(opening.__aexit__(None, None, None))
+
+
+def _in_memory() -> Path | None:
+    """Where files never reach a disk, if there is plenty of room: every test has hundreds, of its own database. None:
+    where temporary files are."""
+    shared = Path("/dev/shm")
+    roomy = shared.is_dir() and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > ROOM
+    return shared if roomy else None
 
 
 @pytest.fixture
