@@ -2,7 +2,7 @@
 
 from app.models.backfills import Backfill
 from app.models.enums import BackfillStatus, DeliveryStatus, Interval, Model, RunStatus, SelectBy
-from app.models.events import EVENT_STORE_SCHEMA, Event
+from app.models.events import EVENT_STORE_SCHEMA, Event, IngestionError, Person, PersonDistinctId
 from app.models.exports import Export
 from app.models.files import RunFile
 from app.models.integrations import Integration
@@ -19,6 +19,7 @@ __all__ = [
     "DeliveryStatus",
     "Event",
     "Export",
+    "IngestionError",
     "Integration",
     "Interval",
     "LogEntry",
@@ -27,6 +28,8 @@ __all__ = [
     "NotificationChannels",
     "NotificationDelivery",
     "Organization",
+    "Person",
+    "PersonDistinctId",
     "Project",
     "Run",
     "RunFile",

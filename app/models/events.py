@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Index, func
+from sqlalchemy import BigInteger, Computed, Identity, Index, func, text
 from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -20,6 +20,7 @@ class Event(Base):
     __table_args__ = (
         Index("ix_events_team_id_inserted_at", "team_id", "inserted_at"),
         Index("ix_events_team_id_timestamp", "team_id", "timestamp"),
+        Index("ix_events_team_id_session_id", "team_id", "session_id", postgresql_where=text("session_id IS NOT NULL")),
         {"schema": EVENT_STORE_SCHEMA},
     )
 
@@ -35,3 +36,58 @@ class Event(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     inserted_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     """Ingestion time: what scheduled runs select by."""
+    session_id: Mapped[str | None] = mapped_column(Computed("event_store.session_id(properties)", persisted=True))
+    """Made by the database, whoever writes: sessions are computed by it."""
+
+
+class Person(Base):
+    """One version of a person. Versions are added, never changed: so the rows of any interval can be read again, as
+    they were when it ended. The newest is what holds; retention removes those it has replaced."""
+
+    __tablename__ = "persons"
+    __table_args__ = (
+        Index("ix_persons_team_id_inserted_at", "team_id", "inserted_at"),
+        {"schema": EVENT_STORE_SCHEMA},
+    )
+
+    team_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    properties: Mapped[str] = mapped_column(JSON)
+    created_at: Mapped[datetime]
+    is_deleted: Mapped[bool] = mapped_column(server_default=text("false"))
+    inserted_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class PersonDistinctId(Base):
+    """One version of whose a distinct id is; see :class:`Person`."""
+
+    __tablename__ = "person_distinct_ids"
+    __table_args__ = (
+        Index("ix_person_distinct_ids_team_id_inserted_at", "team_id", "inserted_at"),
+        Index("ix_person_distinct_ids_team_id_person_id", "team_id", "person_id"),
+        {"schema": EVENT_STORE_SCHEMA},
+    )
+
+    team_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    distinct_id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    person_id: Mapped[UUID]
+    is_deleted: Mapped[bool] = mapped_column(server_default=text("false"))
+    inserted_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class IngestionError(Base):
+    """An event that came by the intake and was not stored, and why."""
+
+    __tablename__ = "ingestion_errors"
+    __table_args__ = (Index("ix_ingestion_errors_team_id_id", "team_id", "id"), {"schema": EVENT_STORE_SCHEMA})
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    team_id: Mapped[int]
+    code: Mapped[str]
+    detail: Mapped[str]
+    event: Mapped[str | None]
+    distinct_id: Mapped[str | None]
+    event_uuid: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

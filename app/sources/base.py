@@ -8,24 +8,8 @@ from typing import Literal, Protocol
 import pyarrow as pa
 
 from app.fingerprint import Fingerprint
-from app.streams import Batches, json_field
-
-EVENT_COLUMNS = pa.schema(
-    [
-        pa.field("uuid", pa.string()),
-        pa.field("event", pa.string()),
-        json_field("properties"),
-        pa.field("distinct_id", pa.string()),
-        pa.field("person_id", pa.string()),
-        json_field("person_properties"),
-        pa.field("elements_chain", pa.string()),
-        pa.field("timestamp", pa.timestamp("us", tz="UTC")),
-        pa.field("created_at", pa.timestamp("us", tz="UTC")),
-        pa.field("_inserted_at", pa.timestamp("us", tz="UTC")),
-        pa.field("team_id", pa.int64()),
-    ]
-)
-"""Every column of the ``events`` model that a destination may ask for, and its type (the contract's section 9.1)."""
+from app.query.tree import Expression, Field
+from app.streams import Batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +22,13 @@ class EventQuery:
     end: datetime
     select_by: Literal["ingested_at", "timestamp"]
     columns: Sequence[str]
+    """Of :data:`app.sources.columns.COLUMNS`, in order."""
     include_events: Sequence[str] = ()
     exclude_events: Sequence[str] = ()
+    filters: Sequence[Expression] = ()
+    """Conditions on events that must all hold. One that is null does not."""
+    fields: Sequence[Field] | None = None
+    """Columns that are computed, in place of ``columns``."""
 
 
 class Source(Protocol):

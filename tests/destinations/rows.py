@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from app.destinations.columns import FILE_COLUMNS
-from app.sources.base import EVENT_COLUMNS
+from app.sources.columns import EVENT_COLUMNS
 from app.streams import Batches
 
 SCHEMA = pa.schema([EVENT_COLUMNS.field(name) for name in FILE_COLUMNS])

@@ -14,8 +14,8 @@ from app.destinations.base import Unfenced
 from app.embedded import Stack
 from app.pipeline.deliver import deliver
 from app.runtime import Runtime
-from app.sources import postgres
-from app.sources.postgres_settling import Look, settled
+from app.sources.postgres import source
+from app.sources.postgres.settling import Look, settled
 from tests.destinations.rows import read_file
 from tests.factories import make_claim
 from tests.worker.bucket import contents
@@ -62,7 +62,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[Look]:
 
         await settled(watched_look, *arguments)
 
-    monkeypatch.setattr(postgres, "settled", watched)
+    monkeypatch.setattr(source, "settled", watched)
     return seen
 
 

@@ -17,7 +17,7 @@ from app.runtime import Runtime
 from app.settings import Settings
 from app.sources.base import EventQuery
 from app.sources.postgres import PostgresSource
-from app.sources.postgres_settling import Look
+from app.sources.postgres.settling import Look
 from tests.faults.late import TEAM, Connection, Runs, busy_intake, clock_of, insert, looked, until, watch
 
 

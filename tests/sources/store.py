@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 
 import pyarrow as pa
 
-from app.sources.base import EVENT_COLUMNS, EventQuery, Source
+from app.sources.base import EventQuery, Source
+from app.sources.columns import EVENT_COLUMNS
 from tests.factories import utc
 
 TEAM = 7

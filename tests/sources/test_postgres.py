@@ -10,7 +10,8 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from app.sources.base import EVENT_COLUMNS, Source
+from app.sources.base import Source
+from app.sources.columns import EVENT_COLUMNS
 from app.streams import is_json
 from tests.factories import utc
 from tests.sources.store import BATCH_BYTES, END, QUERY, START, TEAM, Connection, add, fill, names, read

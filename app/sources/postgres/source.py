@@ -14,20 +14,14 @@ import pyarrow as pa
 
 from app.errors import Defect, Misconfigured, RunError, SourceUnavailable
 from app.fingerprint import MODULUS, Fingerprint
-from app.sources.base import EVENT_COLUMNS, EventQuery
-from app.sources.postgres_reading import Reading
-from app.sources.postgres_settling import LOOK, Look, settled
+from app.sources.base import EventQuery
+from app.sources.columns import COLUMNS
+from app.sources.postgres.events import Events
+from app.sources.postgres.models import ModelSql, literal
+from app.sources.postgres.reading import Reading
+from app.sources.postgres.settling import LOOK, Look, settled
+from app.sources.postgres.values import Values
 from app.streams import Batches
-
-EXPRESSIONS: Final[Mapping[str, str]] = {
-    "uuid": "uuid::text",
-    "person_id": "person_id::text",
-    "_inserted_at": "inserted_at",
-    "team_id": "team_id::bigint",
-}
-"""What SQL a column is, where it is not simply its name."""
-
-TIME_COLUMNS: Final[Mapping[str, str]] = {"ingested_at": "inserted_at", "timestamp": "timestamp"}
 
 SESSION_OPTIONS: Final = "-c default_transaction_read_only=on -c statement_timeout=0 -c timezone=UTC"
 """A run decides by itself how long it may take, and a source is only ever read."""
@@ -46,8 +40,7 @@ GONE: Final = ("08", "57", "53", "40")
 """SQLSTATE classes that pass: connection lost, operator intervention, out of resources, rolled back by a conflict."""
 DENIED: Final = ("28", "3D", "42501")
 
-UUID_HASH: Final = "sum(('x' || left(md5(uuid::text), 16))::bit(64)::bigint)::text"
-"""As text, for its digits are more than a bigint's. Each number is signed: modulo 2^64 that is the same."""
+MODELS: Final[Mapping[str, ModelSql]] = {"events": Events()}
 
 
 class PostgresSource:
@@ -58,50 +51,56 @@ class PostgresSource:
         self._name = f"the event store at {urlsplit(url).netloc.rpartition('@')[2] or 'the local socket'}"
 
     def schema(self, query: EventQuery) -> pa.Schema:
-        return pa.schema([EVENT_COLUMNS.field(name) for name in query.columns])
+        columns = COLUMNS[query.model]
+        return pa.schema([columns.field(name) for name in query.columns])
 
     async def settle(self, query: EventQuery, longest: timedelta) -> None:
-        """Wait for late commits; see :mod:`app.sources.postgres_settling`. Usually that is one statement."""
+        """Wait for late commits; see :mod:`app.sources.postgres.settling`. Usually that is one statement."""
         if query.select_by != "ingested_at":
             return
 
         async def look() -> Look:
-            return Look.of(await self._rows(LOOK.format(end=_literal(query.end))))
+            return Look.of(await self._rows(LOOK.format(end=literal(query.end))))
 
         await settled(look, query.end, longest, self._name)
 
     async def read(self, query: EventQuery) -> Batches:
         """Rows in no order. A server that goes away, at the start or half-way, is a :class:`SourceUnavailable`."""
         schema = self.schema(query)
-        columns = ", ".join(f'{EXPRESSIONS.get(name, name)} AS "{name}"' for name in query.columns)
-        reading = self._reading(query)
+        values = Values()
+        statement = self._model(query).select(query, values)
+        reading = self._reading(values)
         try:
-            await reading.start(f"SELECT {columns} {_from(query)}")
+            await reading.start(statement)
             while (batch := await reading.next()) is not None:
                 yield _in_schema(batch, schema)
         finally:
             await reading.close()
 
     async def count(self, query: EventQuery) -> int:
-        [row] = await self._rows(f"SELECT count(*) AS rows {_from(query)}", query)
+        values = Values()
+        [row] = await self._rows(self._model(query).count(query, values), values)
         return int(row["rows"])
 
     async def fingerprint(self, query: EventQuery) -> Fingerprint:
-        [row] = await self._rows(f"SELECT count(*) AS rows, {UUID_HASH} AS hash {_from(query)}", query)
+        values = Values()
+        [row] = await self._rows(self._model(query).fingerprint(query, values), values)
         return Fingerprint(row["rows"], int(row["hash"] or 0) % MODULUS)
 
     async def earliest(self, query: EventQuery) -> datetime | None:
-        column = TIME_COLUMNS[query.select_by]
-        # Ordered and cut rather than min(): the time index then gives the answer at its first matching entry.
-        found = await self._rows(f"SELECT {column} AS moment {_from(query)} ORDER BY {column} LIMIT 1", query)
+        values = Values()
+        found = await self._rows(self._model(query).earliest(query, values), values)
         return found[0]["moment"].astimezone(UTC) if found else None
 
     async def aclose(self) -> None:
         """Nothing is kept open between queries."""
 
-    async def _rows(self, sql: str, query: EventQuery | None = None) -> list[dict[str, Any]]:
-        """The result of a small statement; ``query`` is whose events it selects, if it does."""
-        reading = self._reading(query)
+    def _model(self, query: EventQuery) -> ModelSql:
+        return MODELS[query.model]
+
+    async def _rows(self, sql: str, values: Values | None = None) -> list[dict[str, Any]]:
+        """The result of a small statement."""
+        reading = self._reading(values or Values())
         try:
             await reading.start(sql)
             rows: list[dict[str, Any]] = []
@@ -111,10 +110,8 @@ class PostgresSource:
         finally:
             await reading.close()
 
-    def _reading(self, query: EventQuery | None) -> Reading:
-        names = {"include": query.include_events, "exclude": query.exclude_events} if query is not None else {}
-        settings = {name: _storable(events) for name, events in names.items() if events}
-        return Reading(self._url, self._batch_bytes, settings, self._error)
+    def _reading(self, values: Values) -> Reading:
+        return Reading(self._url, self._batch_bytes, values.settings, self._error)
 
     async def _error(self, error: Exception, connected: bool) -> RunError:
         """What a driver's error means for a run. Its text may hold the URL, so only the SQLSTATE is passed on."""
@@ -139,36 +136,6 @@ class PostgresSource:
             return None  # no answer, or an URL that only the other driver understands
         connection.terminate()
         return None
-
-
-def _from(query: EventQuery) -> str:
-    """FROM and WHERE. What is rendered here is typed: an integer, times, and column names from constants."""
-    column = TIME_COLUMNS[query.select_by]
-    conditions = [f"team_id = {int(query.project_id)}", f"{column} < {_literal(query.end)}"]
-    if query.start is not None:
-        conditions.append(f"{column} >= {_literal(query.start)}")
-    if query.include_events:
-        conditions.append(f"event IN ({_names('include')})")
-    if query.exclude_events:
-        conditions.append(f"event NOT IN ({_names('exclude')})")
-    return f"FROM event_store.events WHERE {' AND '.join(conditions)}"
-
-
-def _names(setting: str) -> str:
-    return f"SELECT json_array_elements_text(current_setting('batch_exports.{setting}')::json)"
-
-
-def _literal(moment: datetime) -> str:
-    return f"timestamptz '{moment.astimezone(UTC).isoformat()}'"
-
-
-def _storable(events: Sequence[str]) -> list[str]:
-    """Names that Postgres can hold. Others are no event's name, and would make it refuse the query."""
-
-    def storable(name: str) -> bool:
-        return "\x00" not in name and not any("\ud800" <= character <= "\udfff" for character in name)
-
-    return [name for name in events if storable(name)]
 
 
 def _in_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -1,8 +1,7 @@
 """One query to Postgres: the driver's blocking calls, made on a thread, and ended from the event loop."""
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Lock
@@ -24,21 +23,20 @@ CANCEL_INTERVAL: Final = 0.2
 class Reading:
     """One query on a connection and a thread of its own, so that its calls never overlap and can be cancelled.
 
-    ``names`` go to the server as bound values, in session settings ``batch_exports.<key>``, each a JSON array: a
-    parameter in the query itself would make the driver fetch the whole result before the first row.
+    ``settings`` are made for the session first (:class:`app.sources.postgres.values.Values`).
     """
 
     def __init__(
         self,
         url: str,
         batch_bytes: int,
-        names: Mapping[str, Sequence[str]],
+        settings: Mapping[str, str],
         explain: Callable[[Exception, bool], Awaitable[RunError]],
     ) -> None:
         """``explain`` gives the error to raise for one of the driver's; its second argument: was there a connection."""
         self._url = url
         self._batch_bytes = batch_bytes
-        self._names = names
+        self._settings = settings
         self._explain = explain
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="postgres-source")
         self._lock = Lock()
@@ -53,8 +51,8 @@ class Reading:
         def start() -> None:
             self._connection = dbapi.connect(self._url)
             self._cursor = self._connection.cursor()
-            for key, names in self._names.items():
-                self._cursor.execute("SELECT set_config('batch_exports.' || $1, $2, false)", (key, json.dumps(names)))
+            for setting in self._settings.items():
+                self._cursor.execute("SELECT set_config($1, $2, false)", setting)
                 self._cursor.fetchall()
             if self._closing:
                 return
