@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -39,12 +41,9 @@ async def measure(rows: int) -> Table:
             await store.execute("VACUUM ANALYZE event_store.events")
         bare = min([await _copy(service) for _ in range(3)])
         table.add("bare `COPY`, binary, discarded", f"{bare:.1f}", f"{rows / bare:,.0f}", "1.00", "", "")
-        port = free_port()
-        sink = Watched(["-m", "benchmarks.s3_sink", str(port)], {})
-        try:
-            await _until_answers(port)
+        async with discarding_store() as port:
             for name, config in CASES:
-                seconds, run, usage = await _export(service, port, config)
+                seconds, run, usage = await export_window(service, port, config, Window(START, END), SelectBy.TIMESTAMP)
                 assert run.records_completed == rows
                 table.add(
                     name,
@@ -54,9 +53,19 @@ async def measure(rows: int) -> Table:
                     f"{(run.bytes_exported or 0) / 1e6:,.0f} MB",
                     f"{usage.peak_mib:.0f} MiB",
                 )
-        finally:
-            sink.stop()
     return table
+
+
+@asynccontextmanager
+async def discarding_store() -> AsyncIterator[int]:
+    """The port of an S3 server that keeps nothing, in a process of its own."""
+    port = free_port()
+    sink = Watched(["-m", "benchmarks.s3_sink", str(port)], {})
+    try:
+        await _until_answers(port)
+        yield port
+    finally:
+        sink.stop()
 
 
 async def _copy(service: Service) -> float:
@@ -70,8 +79,13 @@ async def _copy(service: Service) -> float:
         return time.monotonic() - started
 
 
-async def _export(service: Service, port: int, config: dict[str, Any]) -> tuple[float, Run, Usage]:
-    """The time from the run's row to its completion, by the database's clock; the worker has started before."""
+async def export_window(
+    service: Service, port: int, config: dict[str, Any], window: Window, select_by: SelectBy
+) -> tuple[float, Run, Usage]:
+    """One window to the discarding server at ``port``.
+
+    The time from the run's row to its completion, by the database's clock; the worker has started before.
+    """
     runtime = service.runtime
     worker = Watched(["-m", "worker"], {**service.env, "BATCH_EXPORTS_WORKER_SLOTS": "1"})
     try:
@@ -98,9 +112,7 @@ async def _export(service: Service, port: int, config: dict[str, Any]) -> tuple[
             )
             session.add(export)
             await session.flush()
-            [run_id] = await ClaimRepository(session).add(
-                export, [Window(START, END)], timedelta(0), select_by=SelectBy.TIMESTAMP
-            )
+            [run_id] = await ClaimRepository(session).add(export, [window], timedelta(0), select_by=select_by)
         await runtime.queue.wake(run_id)
         run = await _until_finished(service, run_id)
     finally:

@@ -167,7 +167,9 @@ class Postgres(Service):
             password_file.unlink()
         if process.returncode != 0:
             words = output.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-            raise SetupError(f"initdb failed: {words[-1]}")
+            # What went wrong is in the middle: at the end it tells how it cleaned up.
+            told = [line for line in words if "error" in line.lower() or "fatal" in line.lower()]
+            raise SetupError(f"initdb failed: {'; '.join(told or words[-1:])}")
         with (draft / "postgresql.conf").open("a") as conf:
             conf.write("\ninclude_if_exists = 'embedded.conf'\n")
         draft.replace(self.directory)

@@ -25,6 +25,28 @@ async def export(s3: S3Harness, batches: int, epoch: int = 1) -> tuple[str, ...]
     return (*(file.key for file in written.files), written.manifest.key)
 
 
+async def cancelled_at(point: str, s3: S3Harness, earlier: Earlier, batches: int) -> None:
+    """A write that is cancelled when it has come to a failpoint."""
+    reached = asyncio.Event()
+
+    async def hold(name: str) -> None:
+        if name == point:
+            reached.set()
+            await asyncio.Event().wait()
+
+    destination = s3.make(max_file_size_mb=1)
+    target = make_target(destination, max_file_bytes=6000, fence=ScriptedFence(earlier), epoch=2)
+    failpoints.install(hold)
+    try:
+        writing = asyncio.create_task(destination.write(make_tape(batches).play(), target))
+        await asyncio.wait_for(reached.wait(), 30)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+    finally:
+        failpoints.install(None)
+
+
 async def test_an_empty_rerun_leaves_nothing_in_two_kinds_of_requests(s3: S3Harness, proxy: S3Proxy) -> None:
     stale = await export(s3, 3)
     destination = s3.make(endpoint_url=proxy.url, max_file_size_mb=1)
@@ -132,26 +154,7 @@ async def test_a_rerun_that_is_cancelled_once_it_overwrites_goes_on_to_its_end(
 async def test_a_rerun_that_is_cancelled_before_it_overwrites_changes_nothing(s3: S3Harness) -> None:
     await export(s3, 2)
     before = await s3.visible()
-    reached = asyncio.Event()
-
-    async def hold(name: str) -> None:
-        if name == failpoints.ANNOUNCED:
-            reached.set()
-            await asyncio.Event().wait()
-
-    destination = s3.make(max_file_size_mb=1)
-    fence = ScriptedFence(Earlier(replaces=True))
-    failpoints.install(hold)
-    try:
-        writing = asyncio.create_task(
-            destination.write(make_tape(3).play(), make_target(destination, max_file_bytes=6000, fence=fence, epoch=2))
-        )
-        await asyncio.wait_for(reached.wait(), 30)
-        writing.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await writing
-    finally:
-        failpoints.install(None)
+    await cancelled_at(failpoints.ANNOUNCED, s3, Earlier(replaces=True), batches=3)
     assert await s3.visible() == before
     assert await s3.unfinished() == []
 
@@ -159,26 +162,7 @@ async def test_a_rerun_that_is_cancelled_before_it_overwrites_changes_nothing(s3
 async def test_a_first_run_that_is_cancelled_takes_back_what_lost_attempts_have_left_too(s3: S3Harness) -> None:
     keys = await export(s3, 3)  # of which the run's row knows nothing: the attempt was lost
     stranger = await s3_put(s3, "somebody else's")
-    reached = asyncio.Event()
-
-    async def hold(name: str) -> None:
-        if name == failpoints.FILE_COMMITTED:
-            reached.set()
-            await asyncio.Event().wait()
-
-    destination = s3.make(max_file_size_mb=1)
-    fence = ScriptedFence(Earlier(stale=(keys[2],)))
-    failpoints.install(hold)
-    try:
-        writing = asyncio.create_task(
-            destination.write(make_tape(2).play(), make_target(destination, max_file_bytes=6000, fence=fence, epoch=2))
-        )
-        await asyncio.wait_for(reached.wait(), 30)
-        writing.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await writing
-    finally:
-        failpoints.install(None)
+    await cancelled_at(failpoints.FILE_COMMITTED, s3, Earlier(stale=(keys[2],)), batches=2)
     assert list(await s3.visible()) == [stranger]
 
 

@@ -41,7 +41,7 @@ async def test_a_worker_is_killed_at_a_named_moment(
     await oracle.judge(case.export_id, case.prefix, windows=1)
     # The loss of a worker is no failure; nor is a run that was recorded made twice.
     assert (run.status, run.attempt) == (RunStatus.COMPLETED, 0)
-    assert run.epoch == (1 if point == failpoints.RECORDED else 2)
+    assert (run.epoch > 1) == (point != failpoints.RECORDED)
 
 
 async def test_a_worker_that_is_killed_whenever_it_has_begun_still_loses_nothing(
@@ -54,7 +54,7 @@ async def test_a_worker_that_is_killed_whenever_it_has_begun_still_loses_nothing
     async with workers.start():
         await ended(runtime, case.runs[0])
     await oracle.judge(case.export_id, case.prefix, windows=1)
-    assert (await read_run(runtime, case.runs[0])).epoch == 5
+    assert (await read_run(runtime, case.runs[0])).epoch >= 5
 
 
 async def test_workers_are_killed_at_fifty_random_moments(

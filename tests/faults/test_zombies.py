@@ -42,7 +42,9 @@ async def test_a_worker_that_was_asleep_changes_nothing_when_it_wakes(
             before = {thing.key: thing.attempt for thing in await oracle.things(case.prefix)}
             zombie.process.send_signal(signal.SIGCONT)
             await until(lambda: any(words in zombie.log for words in ENDINGS), lambda: zombie.log)
-    assert (run.status, run.epoch, run.attempt) == (RunStatus.COMPLETED, 2, 0)
+    # A short lease on a busy machine may have lapsed once more: by then it was the other worker's own.
+    assert (run.status, run.attempt) == (RunStatus.COMPLETED, 0)
+    assert run.epoch > 1
     assert (await read_run(runtime, run.id)).last_updated_at == run.last_updated_at
     assert {thing.key: thing.attempt for thing in await oracle.things(case.prefix)} == before
     await oracle.judge(case.export_id, case.prefix, windows=1)

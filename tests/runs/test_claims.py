@@ -1,65 +1,15 @@
 """Claims, leases and epochs: the mistakes that others have made, each as a test."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
-from uuid import UUID
-
-import pytest
-from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
 
 from app.errors import Misconfigured, Transient
-from app.models import Export, Run, RunStatus
-from app.runs.claims import Claim, ClaimRepository
-from app.runs.repository import RunRepository
+from app.models import Run, RunStatus
+from app.runs.claims import ClaimRepository
 from app.runtime import Runtime
 from app.scheduling.intervals import Window
-from tests.db.waiting import blocked
 from tests.factories import make_backfill, make_export, utc
-
-TTL = timedelta(seconds=40)
-LATER = utc(2030, 1, 1)
-WINDOW = Window(utc(2026, 1, 1), utc(2026, 1, 1, 1))
-
-
-@asynccontextmanager
-async def claims(runtime: Runtime) -> AsyncIterator[ClaimRepository]:
-    async with runtime.sessions.begin() as session:
-        yield ClaimRepository(session)
-
-
-async def add_run(runtime: Runtime, *windows: Window, settle: timedelta = timedelta(0)) -> list[UUID]:
-    async with runtime.sessions.begin() as session:
-        export = await make_export(session, runtime.cipher)
-        return list(await ClaimRepository(session).add(export, windows or [WINDOW], settle))
-
-
-async def claim(runtime: Runtime, owner: str = "worker-1", ttl: timedelta = TTL) -> Claim | None:
-    async with claims(runtime) as repository:
-        return await repository.claim(owner, ttl)
-
-
-async def claimed(runtime: Runtime) -> Claim:
-    await add_run(runtime)
-    taken = await claim(runtime)
-    assert taken is not None
-    return taken
-
-
-async def lapse(runtime: Runtime, taken: Claim) -> None:
-    """Let the lease run out, by the database's clock."""
-    async with runtime.sessions.begin() as session:
-        await session.execute(
-            text("UPDATE runs SET lease_until = clock_timestamp() - interval '1 second' WHERE id = :id"),
-            {"id": taken.run_id},
-        )
-
-
-async def row(runtime: Runtime, run_id: UUID) -> Run:
-    async with runtime.sessions() as session:
-        return await session.get_one(Run, run_id)
+from tests.runs.claiming import LATER, TTL, WINDOW, add_run, claim, claimed, claims, lapse, row
 
 
 async def test_a_claim_takes_the_run_and_raises_its_epoch(runtime: Runtime) -> None:
@@ -238,91 +188,3 @@ async def test_a_window_makes_one_run_however_often_it_is_added(runtime: Runtime
             return len(await repository.add(export, [WINDOW], timedelta(0)))
 
     assert sorted(await asyncio.gather(*(add() for _ in range(6)))) == [0, 0, 0, 0, 0, 1]
-
-
-async def add_rerun(runtime: Runtime, run_id: UUID) -> UUID:
-    """Another run of the same window."""
-    async with runtime.sessions.begin() as session:
-        run = await session.get_one(Run, run_id)
-        export = await session.get_one(Export, run.export_id)
-        backfill = await make_backfill(session, export)
-        window = Window(run.data_interval_start, run.data_interval_end)
-        [made] = await ClaimRepository(session).add(export, [window], timedelta(0), backfill_id=backfill.id)
-        return made
-
-
-async def test_a_window_is_one_workers_at_a_time(runtime: Runtime) -> None:
-    taken = await claimed(runtime)
-    rerun = await add_rerun(runtime, taken.run_id)
-    assert await claim(runtime, "worker-2") is None
-    async with claims(runtime) as repository:
-        assert await repository.complete(taken, 0, 0)
-    second = await claim(runtime, "worker-2")
-    assert second is not None
-    assert second.run_id == rerun
-
-
-async def test_a_window_without_a_start_is_one_workers_at_a_time_too(runtime: Runtime) -> None:
-    await add_run(runtime, Window(None, utc(2026, 1, 1)))
-    taken = await claim(runtime)
-    assert taken is not None
-    await add_rerun(runtime, taken.run_id)
-    assert await claim(runtime, "worker-2") is None
-
-
-async def test_of_two_claims_of_one_window_at_once_the_second_is_refused(runtime: Runtime) -> None:
-    [run_id] = await add_run(runtime)
-    rerun = await add_rerun(runtime, run_id)
-    async with runtime.sessions() as first, runtime.sessions() as second:
-        one = await ClaimRepository(first).claim("worker-1", TTL)
-        other = asyncio.create_task(ClaimRepository(second).claim("worker-2", TTL))
-        await blocked(runtime)
-        await first.commit()
-        with pytest.raises(IntegrityError):
-            await other
-    assert one is not None
-    assert one.run_id == run_id
-    assert (await row(runtime, rerun)).epoch == 0
-
-
-async def test_a_lost_worker_keeps_a_window_no_longer_than_its_lease(runtime: Runtime) -> None:
-    taken = await claimed(runtime)
-    await add_rerun(runtime, taken.run_id)
-    await lapse(runtime, taken)
-    async with claims(runtime) as repository:
-        assert await repository.reap() == [taken.run_id]
-    assert await claim(runtime, "worker-2") is not None
-
-
-async def test_a_cancelled_runs_worker_may_clean_up_before_the_window_is_free(runtime: Runtime) -> None:
-    taken = await claimed(runtime)
-    async with runtime.sessions.begin() as session:
-        assert await RunRepository(session).cancel(taken.run_id, utc(2026, 6, 1))
-    await add_rerun(runtime, taken.run_id)
-    async with claims(runtime) as repository:
-        assert not await repository.extend(taken)
-        assert await repository.keep(taken)
-    assert await claim(runtime, "worker-2") is None
-    async with claims(runtime) as repository:
-        await repository.release(taken)
-        assert not await repository.keep(taken)
-    assert await claim(runtime, "worker-2") is not None
-
-
-async def test_a_cancelled_run_whose_worker_is_lost_frees_its_window_with_the_lease(runtime: Runtime) -> None:
-    taken = await claimed(runtime)
-    async with runtime.sessions.begin() as session:
-        await RunRepository(session).cancel(taken.run_id, utc(2026, 6, 1))
-    await add_rerun(runtime, taken.run_id)
-    await lapse(runtime, taken)
-    async with claims(runtime) as repository:
-        # Nothing to be taken up again, so it is not named.
-        assert await repository.reap() == []
-    assert await claim(runtime, "worker-2") is not None
-
-
-async def test_a_run_that_goes_on_is_not_released(runtime: Runtime) -> None:
-    taken = await claimed(runtime)
-    async with claims(runtime) as repository:
-        await repository.release(taken)
-        assert await repository.extend(taken)
