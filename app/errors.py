@@ -28,7 +28,10 @@
             ├── Misconfigured       settings or permissions of the destination must be changed first
             ├── DataError           rows that the destination cannot take
             ├── Unsupported         this version cannot do what the export asks for
+            ├── NoLongerKept        the event store has deleted rows of the interval
             └── TimedOut            it took longer than runs of its interval may
+
+The intake's own, which SDKs understand, are in :mod:`app.intake.errors`.
 
 ``LeaseLost`` is none of these: the run belongs to another worker, so nothing may be recorded.
 """
@@ -202,6 +205,12 @@ class DataError(Terminal):
 
 class Unsupported(Terminal):
     error_class = "unsupported"
+
+
+class NoLongerKept(Terminal):
+    """The event store has deleted rows of the interval: what was exported of it is all there is."""
+
+    error_class = "retention"
 
 
 class TimedOut(Terminal):

@@ -27,10 +27,14 @@ class Fingerprint:
 
 
 def uuid_hash(uuids: Iterable[str]) -> int:
-    """The sum, modulo 2^64, of the first 8 bytes, big-endian, of the MD5 of each UUID's text in lower case."""
+    """:func:`text_hash` of UUIDs in lower case, in which databases print them."""
+    return text_hash(uuid.lower() for uuid in uuids)
+
+
+def text_hash(texts: Iterable[str]) -> int:
+    """The sum, modulo 2^64, of the first 8 bytes, big-endian, of the MD5 of each text."""
     total = 0
-    for uuid in uuids:
+    for text in texts:
         # MD5, for every database has it: the numbers guard against mistakes, not against an adversary.
-        digest = hashlib.md5(uuid.lower().encode(), usedforsecurity=False).digest()
-        total += int.from_bytes(digest[:8], "big")
+        total += int.from_bytes(hashlib.md5(text.encode(), usedforsecurity=False).digest()[:8], "big")
     return total % MODULUS

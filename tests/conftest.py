@@ -98,6 +98,14 @@ async def runtime(settings: Settings, clock: Clock) -> AsyncIterator[Runtime]:
 
 
 @pytest.fixture
+async def store(settings: Settings) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A connection of the test's own to the event store."""
+    connection = await asyncpg.connect(settings.event_store_dsn)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     """For a stack of the test's own."""
     return tmp_path / "stack"

@@ -32,6 +32,8 @@ CLAIM: dict[str, Any] = {
     "interval": "hour",
     "lease_ttl": timedelta(seconds=40),
     "claimed_at": utc(2026, 6, 1),
+    "filters": None,
+    "hogql_query": None,
 }
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from app.backfills.passes import BackfillPasses
 from app.errors import RunError
+from app.exports.queries import stored_filters
 from app.exports.schedules import schedule_of
 from app.models import Backfill, BackfillStatus, Export, SelectBy
 from app.runs.claims import ClaimRepository
@@ -55,17 +56,19 @@ class Advancer:
         """The info step: how many rows there are, and where they begin. Counts outside any transaction."""
         # Set already where the backfill continues a schedule: from the window on that has no run.
         start = backfill.adjusted_start_at or backfill.start_at
-        query = EventQuery(
-            project_id=backfill.project_id,
-            model=export.model,
-            start=start,
-            end=backfill.end_at or self.clock(),
-            select_by="ingested_at" if backfill.select_by == SelectBy.INGESTED_AT else "timestamp",
-            columns=("uuid",),
-        )
+        end = backfill.end_at or self.clock()
         count: int | None = None
         earliest: datetime | None = None
         try:
+            query = EventQuery(
+                project_id=backfill.project_id,
+                model=export.model,
+                start=start,
+                end=end,
+                select_by="ingested_at" if backfill.select_by == SelectBy.INGESTED_AT else "timestamp",
+                columns=("uuid",),
+                filters=stored_filters(export.filters, end),
+            )
             async with asyncio.timeout(INFO_TIME_LIMIT.total_seconds()):
                 count = await self.source.count(query)
                 earliest = await self.source.earliest(query)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from app.destinations.base import DestinationConfig
-from app.destinations.columns import AZURE_COLUMNS
+from app.destinations.columns import AZURE_COLUMNS, Columns
 from app.destinations.files import FilesConfig, settle_files
 from app.destinations.proposal import Proposal, Takes
 from app.destinations.steps import Step, unbuilt
@@ -22,7 +22,7 @@ class AzureBlob(Undelivered):
     name: ClassVar[str] = "AzureBlob"
     config_model: ClassVar[type[DestinationConfig]] = AzureBlobConfig
     formats: ClassVar[Sequence[str]] = ("JSONLines", "Parquet")
-    columns: ClassVar[Sequence[str]] = AZURE_COLUMNS
+    columns: ClassVar[Columns] = AZURE_COLUMNS
     takes: ClassVar[Takes | None] = Takes(
         kind="azure-blob",
         wrong_kind="Integration is not an Azure Blob integration.",

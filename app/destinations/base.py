@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
+from app.destinations.columns import Columns
 from app.destinations.proposal import Linked, Proposal, Takes, check_integration, overlay
 from app.destinations.steps import Step
 from app.network import Network
@@ -191,8 +192,8 @@ class Destination(ABC):
     """Config keys that never leave the service, at any depth."""
     formats: ClassVar[Sequence[str]] = ()
     """The file formats it stores; empty for destinations that take rows."""
-    columns: ClassVar[Sequence[str]]
-    """Columns of the ``events`` model that it stores, in order (the contract's section 9.1)."""
+    columns: ClassVar[Columns]
+    """What it stores of each model, in order."""
     takes: ClassVar[Takes | None] = None
     """The kind of integration it takes."""
     inline: ClassVar[Sequence[str]] = ()
@@ -245,6 +246,10 @@ class Destination(ABC):
         :raises app.errors.Retryable: a later attempt may succeed.
         :raises app.errors.Terminal: it would not.
         """
+
+    def first_keys(self, target: "Target") -> Sequence[str]:
+        """What the first object of a write would be called, and its manifest; none where no files are stored."""
+        return ()
 
     @property
     def location(self) -> str:

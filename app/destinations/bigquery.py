@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from app.destinations.base import DestinationConfig
-from app.destinations.columns import BIGQUERY_COLUMNS
+from app.destinations.columns import BIGQUERY_COLUMNS, Columns
 from app.destinations.proposal import Takes
 from app.destinations.steps import Step, unbuilt
 from app.destinations.undelivered import Undelivered
@@ -28,7 +28,7 @@ class BigQuery(Undelivered):
     name: ClassVar[str] = "BigQuery"
     config_model: ClassVar[type[DestinationConfig]] = BigQueryConfig
     secrets: ClassVar[frozenset[str]] = frozenset({"private_key", "private_key_id", "client_email", "token_uri"})
-    columns: ClassVar[Sequence[str]] = BIGQUERY_COLUMNS
+    columns: ClassVar[Columns] = BIGQUERY_COLUMNS
     takes: ClassVar[Takes | None] = Takes(
         kind="google-cloud-service-account",
         wrong_kind="Integration is not a Google Cloud service account integration.",

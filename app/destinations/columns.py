@@ -1,6 +1,76 @@
-"""Which columns of a model a family of destinations stores (the contract's section 9.1)."""
+"""Which columns of each model a family of destinations stores, in order (the contract's sections 9.1 to 9.3)."""
 
-FILE_COLUMNS = (
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
+
+Columns: TypeAlias = Mapping[str, Sequence[str]]
+"""By model."""
+
+TABLE_PERSONS: Final = (
+    "team_id",
+    "distinct_id",
+    "person_id",
+    "properties",
+    "person_distinct_id_version",
+    "person_version",
+    "created_at",
+    "is_deleted",
+)
+FILE_PERSONS: Final = (*TABLE_PERSONS, "_inserted_at")
+
+SESSIONS: Final = (
+    "session_id",
+    "session_id_v7",
+    "team_id",
+    "distinct_id",
+    "start_timestamp",
+    "end_timestamp",
+    "urls",
+    "num_uniq_urls",
+    "entry_current_url",
+    "entry_pathname",
+    "entry_hostname",
+    "end_current_url",
+    "end_pathname",
+    "end_hostname",
+    "entry_utm_source",
+    "entry_utm_campaign",
+    "entry_utm_medium",
+    "entry_utm_term",
+    "entry_utm_content",
+    "entry_referring_domain",
+    "entry_gclid",
+    "entry_fbclid",
+    "entry_gad_source",
+    "pageview_count",
+    "autocapture_count",
+    "screen_count",
+    "channel_type",
+    "session_duration",
+    "duration",
+    "is_bounce",
+    "last_external_click_url",
+    "page_screen_autocapture_count_up_to",
+    "exit_current_url",
+    "exit_pathname",
+    "vitals_lcp",
+    "entry_gclsrc",
+    "entry_dclid",
+    "entry_gbraid",
+    "entry_wbraid",
+    "entry_msclkid",
+    "entry_twclid",
+    "entry_li_fat_id",
+    "entry_mc_cid",
+    "entry_igshid",
+    "entry_ttclid",
+    "entry__kx",
+    "entry_irclid",
+    "_inserted_at",
+)
+"""The same everywhere."""
+
+FILE_EVENTS: Final = (
     "uuid",
     "event",
     "properties",
@@ -12,9 +82,8 @@ FILE_COLUMNS = (
     "created_at",
     "_inserted_at",
 )
-"""The S3 family and file downloads."""
 
-AZURE_COLUMNS = (
+AZURE_EVENTS: Final = (
     "uuid",
     "team_id",
     "event",
@@ -25,7 +94,7 @@ AZURE_COLUMNS = (
     "azure_blob_ingested_timestamp",
 )
 
-TABLE_COLUMNS = (
+TABLE_EVENTS: Final = (
     "uuid",
     "event",
     "properties",
@@ -39,15 +108,12 @@ TABLE_COLUMNS = (
     "timestamp",
     "person_properties",
 )
-"""Postgres, Redshift, BigQuery; Snowflake under other names."""
 
-SNOWFLAKE_COLUMNS = tuple(
-    {"set": "people_set", "set_once": "people_set_once"}.get(name, name) for name in TABLE_COLUMNS
+SNOWFLAKE_EVENTS: Final = tuple(
+    {"set": "people_set", "set_once": "people_set_once"}.get(name, name) for name in TABLE_EVENTS
 )
 
-BIGQUERY_COLUMNS = (*TABLE_COLUMNS, "bq_ingested_timestamp")
-
-DATABRICKS_COLUMNS = (
+DATABRICKS_EVENTS: Final = (
     "uuid",
     "event",
     "properties",
@@ -58,4 +124,23 @@ DATABRICKS_COLUMNS = (
     "databricks_ingested_timestamp",
 )
 
-HTTP_COLUMNS = ("uuid", "timestamp", "event", "properties", "distinct_id", "elements_chain")
+HTTP_EVENTS: Final = ("uuid", "timestamp", "event", "properties", "distinct_id", "elements_chain")
+
+
+def _files(events: Sequence[str]) -> Columns:
+    return {"events": events, "persons": FILE_PERSONS, "sessions": SESSIONS}
+
+
+def _tables(events: Sequence[str]) -> Columns:
+    return {"events": events, "persons": TABLE_PERSONS, "sessions": SESSIONS}
+
+
+FILE_COLUMNS: Final = _files(FILE_EVENTS)
+"""The S3 family and file downloads."""
+AZURE_COLUMNS: Final = _files(AZURE_EVENTS)
+TABLE_COLUMNS: Final = _tables(TABLE_EVENTS)
+"""Postgres and Redshift."""
+SNOWFLAKE_COLUMNS: Final = _tables(SNOWFLAKE_EVENTS)
+BIGQUERY_COLUMNS: Final = _tables((*TABLE_EVENTS, "bq_ingested_timestamp"))
+DATABRICKS_COLUMNS: Final = _tables(DATABRICKS_EVENTS)
+HTTP_COLUMNS: Final[Columns] = {"events": HTTP_EVENTS}

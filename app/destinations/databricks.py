@@ -6,7 +6,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from app.destinations.base import DestinationConfig, Gate
-from app.destinations.columns import DATABRICKS_COLUMNS
+from app.destinations.columns import DATABRICKS_COLUMNS, Columns
 from app.destinations.proposal import Takes
 from app.destinations.steps import Step, unbuilt
 from app.destinations.undelivered import Undelivered
@@ -26,7 +26,7 @@ class Databricks(Undelivered):
 
     name: ClassVar[str] = "Databricks"
     config_model: ClassVar[type[DestinationConfig]] = DatabricksConfig
-    columns: ClassVar[Sequence[str]] = DATABRICKS_COLUMNS
+    columns: ClassVar[Columns] = DATABRICKS_COLUMNS
     takes: ClassVar[Takes | None] = Takes(
         kind="databricks",
         wrong_kind="Integration is not a Databricks integration.",

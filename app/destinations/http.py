@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from app.destinations.base import DestinationConfig
-from app.destinations.columns import HTTP_COLUMNS
+from app.destinations.columns import HTTP_COLUMNS, Columns
 from app.destinations.proposal import Proposal, refuse
 from app.destinations.undelivered import Undelivered
 
@@ -20,7 +20,7 @@ class HTTP(Undelivered):
     name: ClassVar[str] = "HTTP"
     config_model: ClassVar[type[DestinationConfig]] = HTTPConfig
     secrets: ClassVar[frozenset[str]] = frozenset({"token"})
-    columns: ClassVar[Sequence[str]] = HTTP_COLUMNS
+    columns: ClassVar[Columns] = HTTP_COLUMNS
     models: ClassVar[Sequence[str] | None] = ("events",)
 
     @classmethod

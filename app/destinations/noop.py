@@ -1,11 +1,10 @@
 """A destination that takes everything and keeps nothing: for trying out schedules and clients."""
 
-from collections.abc import Sequence
 from contextlib import aclosing
 from typing import ClassVar
 
 from app.destinations.base import Destination, DestinationConfig, Target, Written
-from app.destinations.columns import FILE_COLUMNS
+from app.destinations.columns import FILE_COLUMNS, Columns
 from app.streams import Batches
 
 
@@ -16,7 +15,7 @@ class NoOpConfig(DestinationConfig):
 class NoOp(Destination):
     name: ClassVar[str] = "NoOp"
     config_model: ClassVar[type[DestinationConfig]] = NoOpConfig
-    columns: ClassVar[Sequence[str]] = FILE_COLUMNS
+    columns: ClassVar[Columns] = FILE_COLUMNS
 
     async def write(self, batches: Batches, target: Target) -> Written:
         rows = 0

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from app.destinations.base import DestinationConfig
-from app.destinations.columns import TABLE_COLUMNS
+from app.destinations.columns import TABLE_COLUMNS, Columns
 from app.destinations.hosts import check_host
 from app.destinations.proposal import Proposal, Takes
 from app.destinations.undelivered import Undelivered
@@ -30,7 +30,7 @@ class Postgres(Undelivered):
     name: ClassVar[str] = "Postgres"
     config_model: ClassVar[type[DestinationConfig]] = PostgresConfig
     secrets: ClassVar[frozenset[str]] = frozenset({"user", "password"})
-    columns: ClassVar[Sequence[str]] = TABLE_COLUMNS
+    columns: ClassVar[Columns] = TABLE_COLUMNS
     takes: ClassVar[Takes | None] = Takes(
         kind="postgresql",
         wrong_kind="Integration is not a PostgreSQL integration.",

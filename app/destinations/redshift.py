@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 from pydantic import Field
 
 from app.destinations.base import DestinationConfig
-from app.destinations.columns import TABLE_COLUMNS
+from app.destinations.columns import TABLE_COLUMNS, Columns
 from app.destinations.hosts import check_host
 from app.destinations.proposal import Proposal, Takes, refuse
 from app.destinations.undelivered import Undelivered
@@ -40,7 +40,7 @@ class Redshift(Undelivered):
     name: ClassVar[str] = "Redshift"
     config_model: ClassVar[type[DestinationConfig]] = RedshiftConfig
     secrets: ClassVar[frozenset[str]] = frozenset({"user", "password", *PAIR})
-    columns: ClassVar[Sequence[str]] = TABLE_COLUMNS
+    columns: ClassVar[Columns] = TABLE_COLUMNS
     takes: ClassVar[Takes | None] = Takes(
         kind="aws-redshift",
         wrong_kind="Integration is not a Redshift integration.",

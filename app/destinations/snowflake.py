@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from app.destinations.base import DestinationConfig
-from app.destinations.columns import SNOWFLAKE_COLUMNS
+from app.destinations.columns import SNOWFLAKE_COLUMNS, Columns
 from app.destinations.proposal import Proposal, Takes, refuse
 from app.destinations.steps import Step, unbuilt
 from app.destinations.undelivered import Undelivered
@@ -33,7 +33,7 @@ class Snowflake(Undelivered):
     name: ClassVar[str] = "Snowflake"
     config_model: ClassVar[type[DestinationConfig]] = SnowflakeConfig
     secrets: ClassVar[frozenset[str]] = frozenset({"user", "password", "private_key", "private_key_passphrase"})
-    columns: ClassVar[Sequence[str]] = SNOWFLAKE_COLUMNS
+    columns: ClassVar[Columns] = SNOWFLAKE_COLUMNS
     takes: ClassVar[Takes | None] = Takes(
         kind="snowflake",
         wrong_kind="Integration provided is not a Snowflake integration (got kind='{kind}')",

@@ -1,10 +1,9 @@
 """Workflows (the contract's section 10.8): known, so that it can be refused by name. There are none in this service."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from app.destinations.base import DestinationConfig, Gate
-from app.destinations.columns import FILE_COLUMNS
+from app.destinations.columns import FILE_COLUMNS, Columns
 from app.destinations.undelivered import Undelivered
 
 
@@ -15,6 +14,6 @@ class WorkflowsConfig(DestinationConfig):
 class Workflows(Undelivered):
     name: ClassVar[str] = "Workflows"
     config_model: ClassVar[type[DestinationConfig]] = WorkflowsConfig
-    columns: ClassVar[Sequence[str]] = FILE_COLUMNS
+    columns: ClassVar[Columns] = FILE_COLUMNS
     gate: ClassVar[Gate | None] = Gate("backfill-workflows-destination")
     hidden: ClassVar[bool] = True

@@ -141,13 +141,17 @@ class ExportWrite(RequestModel):
     last_paused_at: Moment | None = None
     start_at: Moment | None = Field(None, description="No scheduled run before it.")
     end_at: Moment | None = Field(None, description="No scheduled run after it.")
-    hogql_query: Text | None = None
+    hogql_query: Text | None = Field(
+        None, description="Of events: the columns to export, as `SELECT event, properties.$browser FROM events`."
+    )
     hogql_modifiers: Document | None = None
     primary_key: Annotated[Any, AfterValidator(storable)] = Field(None, json_schema_extra=NAMES_SCHEMA)
     version_key: Annotated[Any, AfterValidator(storable)] = Field(None, json_schema_extra=NAMES_SCHEMA)
     incremental_mode: IncrementalMode | None = Field("APPEND", description="Null means APPEND.")
     filters: Annotated[Any, AfterValidator(storable)] = Field(
-        None, json_schema_extra={"type": ["array", "null"], "items": {"type": "object"}}
+        None,
+        json_schema_extra={"type": ["array", "null"], "items": {"type": "object"}},
+        description="Conditions on the properties of events and persons, which all must hold.",
     )
     timezone: Timezone | None = Field("UTC", description="Of daily and weekly windows.")
     offset_day: Annotated[Whole, Field(ge=0, le=6)] | None = Field(None, description="Weekly: 0 is Sunday.")

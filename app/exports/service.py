@@ -9,6 +9,7 @@ from app.destinations.config import drop_secrets
 from app.errors import NotFound
 from app.exports.due import DueWindows
 from app.exports.facts import Before, Facts
+from app.exports.queries import schema_of
 from app.exports.repository import ExportRepository
 from app.exports.rules import check_destination, check_fields, interval_offset
 from app.exports.schedules import schedule_of
@@ -36,6 +37,16 @@ class ExportService:
 
     async def create(self, body: Draft[ExportWrite]) -> ExportRead:
         """:raises ValidationFailed: for a broken rule of the config, the destination or the fields."""
+        export, _ = await self.draft(body)
+        self._session.add(export)
+        await self._session.flush()
+        return self._read(export, [])
+
+    async def draft(self, body: Draft[ExportWrite]) -> tuple[Export, ExportWrite]:
+        """The row that a create would make, and the checked body.
+
+        :raises ValidationFailed: as a create.
+        """
         fields = await self._facts.check(body)
         model = fields.model or Model.EVENTS
         check_destination(fields.destination.type, model)
@@ -57,15 +68,15 @@ class ExportService:
             last_paused_at=fields.last_paused_at,
             incremental_mode=fields.incremental_mode or "APPEND",
             filters=fields.filters,
+            hogql_query=fields.hogql_query,
+            schema=schema_of(fields.hogql_query),
             last_modified_by=self._access.key_id,
             created_at=now,
             last_updated_at=now,
         )
         # The first run covers the current period from its start, even if the export is younger (section 5.3).
         export.next_start = export.accounted_from = schedule_of(export).align(now)
-        self._session.add(export)
-        await self._session.flush()
-        return self._read(export, [])
+        return export, fields
 
     async def page(self, limit: int, offset: int) -> tuple[list[ExportRead], int]:
         hidden = [name for name, destination in DESTINATIONS.items() if destination.hidden]
@@ -139,6 +150,8 @@ class ExportService:
         for field in COPIED:
             if field in sent:
                 setattr(export, field, getattr(fields, field))
+        if "hogql_query" in sent:
+            export.hogql_query, export.schema = fields.hogql_query, schema_of(fields.hogql_query)
         if "destination" in sent:
             linked = fields.destination.linked
             export.destination_config = self._runtime.cipher.seal(fields.destination.config)

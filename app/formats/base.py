@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 
 from app.streams import Batches, Chunk, Chunks, FileEnd
 
-TIMESTAMP: Final = "timestamp"
-"""The column whose least and greatest values are noted of a file."""
+TIMESTAMPS: Final = ("timestamp", "start_timestamp")
+"""When events happened, and when sessions began. The first of these columns that a file has is the one whose least and
+greatest values are noted of it; persons have neither."""
 
 
 class Encoder(Protocol):
@@ -45,8 +46,10 @@ class Format(Protocol):
         """A new file. One that is to end soon after ``max_bytes`` must not gather more than that before it writes."""
         ...
 
-    def values(self, path: Path, compression: str | None, column: str) -> Iterator[Sequence[str | None]]:
+    def values(self, path: Path, compression: str | None, column: str | None) -> Iterator[Sequence[str | None]]:
         """A column of text, read back from a file on disk, row after row, some thousands at a time.
+
+        No column: None for every row.
 
         :raises Unreadable: for a file that is not what this format writes.
         """
@@ -96,8 +99,8 @@ class _File:
         self.size = 0
 
     def encode(self, batch: pa.RecordBatch) -> bytes:
-        if TIMESTAMP in batch.schema.names:
-            column = batch.column(TIMESTAMP)
+        if (time := _time_column(batch.schema)) is not None:
+            column = batch.column(time)
             found = (_moment(pc.min(column)), _moment(pc.max(column)))
             self._times = _bounds([*self._times, *(time for time in found if time is not None)])
         return self._noted(self._encoder.encode(batch))
@@ -114,6 +117,14 @@ class _File:
         self._digest.update(data)
         self.size += len(data)
         return data
+
+
+def _time_column(schema: pa.Schema) -> str | None:
+    """A query's own columns may be called so, and be something else."""
+    for name in TIMESTAMPS:
+        if name in schema.names and getattr(schema.field(name).type, "tz", None) is not None:
+            return name
+    return None
 
 
 def _bounds(times: Sequence[datetime]) -> list[datetime]:

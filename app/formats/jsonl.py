@@ -39,7 +39,7 @@ class JSONLines:
     def open(self, schema: pa.Schema, compression: str | None, max_bytes: int | None = None) -> Encoder:
         return _Encoder(schema, compression)
 
-    def values(self, path: Path, compression: str | None, column: str) -> Iterator[Sequence[str | None]]:
+    def values(self, path: Path, compression: str | None, column: str | None) -> Iterator[Sequence[str | None]]:
         return read_values(path, compression, column)
 
 
@@ -111,6 +111,8 @@ def _encoder_of(field: "pa.Field[Any]") -> Callable[[Any], Any]:
         return _quoted
     if pa.types.is_timestamp(kind):
         return _time
+    if pa.types.is_date32(kind):
+        return _date
     if pa.types.is_floating(kind):
         return _finite
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
@@ -162,6 +164,10 @@ def _time(column: Any) -> Any:
     after = -TIME_LENGTHS[column.type.unit]
     text = pc.binary_replace_slice(text, after - 1, after, "T")
     return _in_quotes(text, "Z" if column.type.tz is not None else "")
+
+
+def _date(column: Any) -> Any:
+    return _in_quotes(column.cast(pa.string()))
 
 
 def _finite(column: Any) -> Any:

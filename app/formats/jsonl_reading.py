@@ -18,15 +18,18 @@ INPUT_BYTES: Final = 64 * 1024
 """Of compressed data, that is read at once."""
 
 
-def read_values(path: Path, compression: str | None, column: str) -> Iterator[Sequence[str | None]]:
+def read_values(path: Path, compression: str | None, column: str | None) -> Iterator[Sequence[str | None]]:
     """See :meth:`app.formats.base.Format.values`."""
     # Only the one column is made; whatever else is in a line is skipped over.
-    row: Any = msgspec.defstruct("Row", [("value", str | None)], rename={"value": column})
+    row: Any = msgspec.defstruct("Row", [])
+    if column is not None:
+        row = msgspec.defstruct("Row", [("value", str | None)], rename={"value": column})
     decoder = msgspec.json.Decoder(row)
     try:
         with closing(_lines(_READERS[compression](path))) as blocks:
             for block in blocks:
-                yield [one.value for one in decoder.decode_lines(block)]
+                rows = decoder.decode_lines(block)
+                yield [one.value for one in rows] if column is not None else [None] * len(rows)
     except (msgspec.MsgspecError, UnicodeDecodeError, OSError, EOFError, ZlibError, brotli.error) as error:
         raise Unreadable(type(error).__name__) from None
 

@@ -34,12 +34,12 @@ class Parquet:
         row_group_bytes = min(ROW_GROUP_BYTES, max_bytes // 2) if max_bytes is not None else ROW_GROUP_BYTES
         return _Encoder(schema, cast("Compression", compression or "none"), row_group_bytes)
 
-    def values(self, path: Path, compression: str | None, column: str) -> Iterator[Sequence[str | None]]:
+    def values(self, path: Path, compression: str | None, column: str | None) -> Iterator[Sequence[str | None]]:
         try:
             # Mapped: only the pages of the one column are ever read.
             with pq.ParquetFile(path, memory_map=True) as file:
-                for batch in file.iter_batches(ROWS_AT_ONCE, columns=[column]):
-                    yield batch.column(0).to_pylist()
+                for batch in file.iter_batches(ROWS_AT_ONCE, columns=[column] if column is not None else []):
+                    yield batch.column(0).to_pylist() if column is not None else [None] * batch.num_rows
         except (pa.ArrowException, OSError, KeyError, IndexError) as error:
             raise Unreadable(type(error).__name__) from None
 

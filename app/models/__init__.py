@@ -2,7 +2,7 @@
 
 from app.models.backfills import Backfill
 from app.models.enums import BackfillStatus, DeliveryStatus, Interval, Model, RunStatus, SelectBy
-from app.models.events import EVENT_STORE_SCHEMA, Event, IngestionError, Person, PersonDistinctId
+from app.models.events import EVENT_STORE_SCHEMA, Event, IngestionError, Person, PersonDistinctId, Retention
 from app.models.exports import Export
 from app.models.files import RunFile
 from app.models.integrations import Integration
@@ -31,6 +31,7 @@ __all__ = [
     "Person",
     "PersonDistinctId",
     "Project",
+    "Retention",
     "Run",
     "RunFile",
     "RunStatus",

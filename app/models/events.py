@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Computed, Identity, Index, func, text
+from sqlalchemy import BigInteger, CheckConstraint, Computed, Identity, Index, func, text
 from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -56,6 +56,8 @@ class Person(Base):
     properties: Mapped[str] = mapped_column(JSON)
     created_at: Mapped[datetime]
     is_deleted: Mapped[bool] = mapped_column(server_default=text("false"))
+    is_identified: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Somebody has said who it is: no other person takes it over any more, unless told to by force."""
     inserted_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
@@ -78,7 +80,7 @@ class PersonDistinctId(Base):
 
 
 class IngestionError(Base):
-    """An event that came by the intake and was not stored, and why."""
+    """What was wrong with an event that came by the intake."""
 
     __tablename__ = "ingestion_errors"
     __table_args__ = (Index("ix_ingestion_errors_team_id_id", "team_id", "id"), {"schema": EVENT_STORE_SCHEMA})
@@ -87,7 +89,19 @@ class IngestionError(Base):
     team_id: Mapped[int]
     code: Mapped[str]
     detail: Mapped[str]
+    stored: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether the event is in the store all the same, without what was wrong with it."""
     event: Mapped[str | None]
     distinct_id: Mapped[str | None]
     event_uuid: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class Retention(Base):
+    """From when on the event store is whole, in one row; none while nothing has been deleted."""
+
+    __tablename__ = "retention"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"), {"schema": EVENT_STORE_SCHEMA})
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    pruned_before: Mapped[datetime]

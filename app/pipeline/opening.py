@@ -1,8 +1,8 @@
 """What is opened for one run: its destination, and the query that selects its rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
 from app import destinations
@@ -10,6 +10,7 @@ from app.db.engine import DATABASE_ERRORS
 from app.destinations.base import Destination
 from app.destinations.proposal import Linked
 from app.errors import Misconfigured, SetupError, Transient, Unsupported
+from app.exports.queries import stored_fields, stored_filters
 from app.exports.repository import ExportRepository
 from app.integrations.linked import open_linked
 from app.models import Model, SelectBy
@@ -44,10 +45,19 @@ class Subject(Protocol):
     def select_by(self) -> str: ...
 
 
+class Selecting(Subject, Protocol):
+    """And what is known of the rows it takes, and of their columns."""
+
+    @property
+    def filters(self) -> Sequence[Any] | None: ...
+    @property
+    def hogql_query(self) -> str | None: ...
+
+
 async def open_destination(runtime: Runtime, subject: Subject) -> Destination:
     """:raises app.errors.RunError: for what this version cannot export, and for a config that cannot be used."""
-    if subject.model != Model.EVENTS:
-        raise Unsupported(f"this version exports the events model only, not {subject.model}")
+    if subject.model not in (Model.EVENTS, Model.PERSONS, Model.SESSIONS):
+        raise Unsupported(f"this version exports events, persons and sessions, not {subject.model!r}")
     kind = destinations.DESTINATIONS.get(subject.destination_type)
     if kind is None or not kind.delivers:
         raise Unsupported(f"this version cannot deliver to {subject.destination_type} yet")
@@ -65,17 +75,22 @@ async def open_destination(runtime: Runtime, subject: Subject) -> Destination:
         ) from None
 
 
-def query_of(subject: Subject, destination: Destination) -> EventQuery:
-    """The rows of a run, in the columns that its destination stores."""
+def query_of(subject: Selecting, destination: Destination) -> EventQuery:
+    """The rows of a run, in the columns that its destination stores, or in those of the export's own query.
+
+    :raises Misconfigured: for filters or a query that this version does not understand.
+    """
     return EventQuery(
         project_id=subject.project_id,
         model=subject.model,
         start=subject.start,
         end=subject.end,
         select_by=SELECTING[subject.select_by],
-        columns=tuple(destination.columns),
+        columns=tuple(destination.columns[subject.model]),
         include_events=tuple(destination.config.include_events or ()),
         exclude_events=tuple(destination.config.exclude_events or ()),
+        filters=stored_filters(subject.filters, subject.end),
+        fields=stored_fields(subject.hogql_query),
     )
 
 

@@ -7,6 +7,7 @@ partitioned or thought dead finds that none of its writes match a row any more.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import ARRAY, DateTime, Uuid, and_, cast, column, exists, func, literal, or_, select, update
@@ -54,6 +55,8 @@ class Claim:
     """When the claim was asked for, as :func:`app.clocks.elapsing` counts: the lease runs at the latest from then."""
     claimed_at: datetime
     """By the database's clock."""
+    filters: Sequence[Any] | None
+    hogql_query: str | None
     error_class: str | None = None
     """Of the attempt before, if one failed."""
     failures_alike: int = 0
@@ -105,6 +108,8 @@ class ClaimRepository(Repository):
                 Run.retry_until,
                 Run.last_updated_at.label("claimed_at"),
                 Export.interval,
+                Export.filters,
+                Export.hogql_query,
             )
             .execution_options(synchronize_session=False)
         )

@@ -7,20 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Self
 from uuid import UUID
 
 from app.destinations.base import Destination, Stored, Target
 from app.errors import RunError, Unavailable, ValidationFailed
-from app.fingerprint import Fingerprint
+from app.fingerprint import Fingerprint, text_hash
 from app.formats import FORMATS
 from app.formats.base import Format, Unreadable
-from app.models import Export, Run, RunFile, RunStatus, SelectBy
+from app.models import Export, Run, RunFile, RunStatus
 from app.pipeline.opening import open_destination, query_of
 from app.runs.files import RunFileRepository
 from app.runtime import Runtime
-
-UUID_COLUMN: Final = "uuid"
+from app.sources.base import EventQuery
+from app.sources.columns import IDENTITY
+from app.verification.reasons import why_rows_differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Subject:
     start: datetime | None
     end: datetime
     select_by: str
+    filters: Sequence[Any] | None
+    hogql_query: str | None
     rows: int
     bytes: int
     files: Sequence[RunFile]
@@ -57,6 +60,8 @@ class Subject:
             start=run.data_interval_start,
             end=run.data_interval_end,
             select_by=run.select_by,
+            filters=export.filters,
+            hogql_query=export.hogql_query,
             rows=sum(file.rows or 0 for file in files) if left_whole else run.records_completed or 0,
             bytes=_size(files) if left_whole else run.bytes_exported or 0,
             files=files,
@@ -81,6 +86,8 @@ class Held:
 class Comparison:
     """``differences`` are sentences for people; none means that all is as it should be."""
 
+    identity: str | None
+    """The column by which rows were compared; None: there is none, and they were counted only."""
     source: Fingerprint
     destination: Held
     differences: Sequence[str]
@@ -111,14 +118,27 @@ async def compare(runtime: Runtime, subject: Subject) -> Comparison:
     try:
         destination = await open_destination(runtime, subject)
         _check_place(destination, subject)
-        source = await runtime.source.fingerprint(query_of(subject, destination))
+        query = query_of(subject, destination)
+        identity = identity_of(query)
+        source = await _read_source(runtime, query, identity)
         async with destination.stored() as stored:
-            held, differences = await _read_back(stored, subject)
+            held, differences = await _read_back(stored, subject, identity)
     except RunError as error:
         if error.retryable:
             raise Unavailable(f"The run cannot be verified just now. {error}") from None
         raise ValidationFailed(f"The run cannot be verified. {error}") from None
-    return Comparison(source, held, [*differences, *_judge(source, held, subject)])
+    return Comparison(identity, source, held, [*differences, *_judge(source, held, subject)])
+
+
+def identity_of(query: EventQuery) -> str | None:
+    """See :attr:`Comparison.identity`. What a query of an export's own selects need not tell its rows apart."""
+    return IDENTITY[query.model] if query.fields is None else None
+
+
+async def _read_source(runtime: Runtime, query: EventQuery, identity: str | None) -> Fingerprint:
+    if identity is None:
+        return Fingerprint(await runtime.source.count(query))
+    return await runtime.source.fingerprint(query)
 
 
 def _check_place(destination: Destination, subject: Subject) -> None:
@@ -133,7 +153,7 @@ def _check_place(destination: Destination, subject: Subject) -> None:
         )
 
 
-async def _read_back(stored: Stored, subject: Subject) -> tuple[Held, list[str]]:
+async def _read_back(stored: Stored, subject: Subject, identity: str | None) -> tuple[Held, list[str]]:
     held, differences = Held(), []
     listed = [file.key for file in subject.files if not file.is_manifest]
     with tempfile.TemporaryDirectory(prefix="batch-exports-verify-") as directory:
@@ -154,7 +174,7 @@ async def _read_back(stored: Stored, subject: Subject) -> tuple[Held, list[str]]
             held.files += 1
             held.bytes += fetched.bytes
             try:
-                content = await asyncio.to_thread(_fingerprint, path, file.key)
+                content = await asyncio.to_thread(_fingerprint, path, file.key, identity)
             except Unreadable as error:
                 differences.append(f"'{file.key}' cannot be read ({error}); retry the run.")
                 continue
@@ -199,23 +219,21 @@ def _judge(source: Fingerprint, held: Held, subject: Subject) -> list[str]:
             if source.rows != held.content.rows
             else f"{source.rows} of each, but not the same ones"
         )
-        reason = (
-            "The run selected events by their own time: events of its window that arrived after it are not in it, and "
-            "a new backfill takes them in."
-            if subject.select_by == SelectBy.TIMESTAMP
-            else "The run selected events by when they were ingested, which never changes: unless events have been "
-            "deleted, or the export's event filters changed, retry the run."
-        )
+        reason = why_rows_differ(subject.model, subject.select_by)
         differences.append(f"The rows differ: {counts}. {reason}")
     return differences
 
 
-def _fingerprint(path: Path, key: str) -> Fingerprint:
+def _fingerprint(path: Path, key: str, identity: str | None) -> Fingerprint:
     """:raises Unreadable: for an object that is damaged, or that this version does not know how to read."""
     fmt, compression = _format_of(key)
     found = Fingerprint()
-    for values in fmt.values(path, compression, UUID_COLUMN):
-        found += Fingerprint.of(value for value in values if value is not None)
+    for values in fmt.values(path, compression, identity):
+        if identity is None:
+            found += Fingerprint(len(values))
+        else:
+            texts = [value for value in values if value is not None]
+            found += Fingerprint(len(texts), text_hash(texts))
     return found
 
 

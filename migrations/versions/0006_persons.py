@@ -22,8 +22,9 @@ STORE = "event_store"
 # group: pairs of surrogates, and all that is not to be removed.
 READABLE = r"""
 CREATE FUNCTION event_store.readable(document json) RETURNS json
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN CASE WHEN strpos(document::text, '\u') = 0 THEN document ELSE regexp_replace(
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN strpos(document::text, '\u') = 0 OR document::text !~ '\\u(0000|[dD][89a-fA-F])' THEN document
+ELSE regexp_replace(
     document::text,
     '(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\.)|\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})',
     '\1', 'g'
@@ -33,20 +34,16 @@ READABLE_COMMENT = """
 COMMENT ON FUNCTION event_store.readable IS
 'JSON without NUL and lone surrogates, of which no member could be read otherwise'
 """
-# Most events name no session in a text of some hundred bytes: to look for the name is cheaper than to parse it.
-SESSION_ID = """
+# One expression, and not STRICT, for then the planner puts it in the place of the call: it is computed for every event
+# that is stored. The index takes no text of any length.
+SESSION_ID = r"""
 CREATE FUNCTION event_store.session_id(properties json) RETURNS text
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
-DECLARE
-    found text;
-BEGIN
-    IF strpos(properties::text, '"$session_id"') = 0 THEN
-        RETURN NULL;
-    END IF;
-    found := event_store.readable(properties) ->> '$session_id';
-    RETURN CASE WHEN length(found) BETWEEN 1 AND 200 THEN found END;
-END
-$$
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN nullif(left(
+    CASE WHEN strpos(properties::text, '\u') = 0 THEN properties ->> '$session_id'
+    ELSE event_store.readable(properties) ->> '$session_id' END,
+    200
+), '')
 """
 
 
@@ -75,6 +72,7 @@ def upgrade() -> None:
         sa.Column("properties", postgresql.JSON(astext_type=sa.Text()), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("is_deleted", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("is_identified", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("inserted_at", sa.DateTime(timezone=True), server_default=NOW, nullable=False),
         sa.PrimaryKeyConstraint("team_id", "id", "version", name=op.f("pk_persons")),
         schema=STORE,
@@ -111,6 +109,7 @@ def upgrade() -> None:
         sa.Column("team_id", sa.Integer(), nullable=False),
         sa.Column("code", sa.Text(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("stored", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("event", sa.Text(), nullable=True),
         sa.Column("distinct_id", sa.Text(), nullable=True),
         sa.Column("event_uuid", sa.Text(), nullable=True),

@@ -13,11 +13,11 @@ import brotli
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.destinations.columns import FILE_COLUMNS
+from app.destinations.columns import FILE_EVENTS
 from app.sources.columns import EVENT_COLUMNS
 from app.streams import Batches
 
-SCHEMA = pa.schema([EVENT_COLUMNS.field(name) for name in FILE_COLUMNS])
+SCHEMA = pa.schema([EVENT_COLUMNS.field(name) for name in FILE_EVENTS])
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 

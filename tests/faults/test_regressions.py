@@ -23,7 +23,7 @@ from tests.faults.live import Stuck, add_live
 from tests.faults.oracle import Oracle
 from tests.faults.test_schedulers import CALM, WINDOWS, exported_once, made
 from tests.http.callers import Tenant, created, no_op
-from tests.runs.test_claims import add_rerun, claim, claimed, claims, lapse, row
+from tests.runs.claiming import add_rerun, claim, claimed, claims, lapse, row
 from tests.worker.processes import Workers, until
 from tests.worker.proxy import open_proxy
 from tests.worker.test_outages import port_of, through

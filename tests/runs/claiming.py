@@ -7,11 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from app.models import Run
+from app.models import Export, Run
 from app.runs.claims import Claim, ClaimRepository
 from app.runtime import Runtime
 from app.scheduling.intervals import Window
-from tests.factories import make_export, utc
+from tests.factories import make_backfill, make_export, utc
 
 TTL = timedelta(seconds=40)
 LATER = utc(2030, 1, 1)
@@ -54,3 +54,14 @@ async def lapse(runtime: Runtime, taken: Claim) -> None:
 async def row(runtime: Runtime, run_id: UUID) -> Run:
     async with runtime.sessions() as session:
         return await session.get_one(Run, run_id)
+
+
+async def add_rerun(runtime: Runtime, run_id: UUID) -> UUID:
+    """Another run of the same window."""
+    async with runtime.sessions.begin() as session:
+        run = await session.get_one(Run, run_id)
+        export = await session.get_one(Export, run.export_id)
+        backfill = await make_backfill(session, export)
+        window = Window(run.data_interval_start, run.data_interval_end)
+        [made] = await ClaimRepository(session).add(export, [window], timedelta(0), backfill_id=backfill.id)
+        return made

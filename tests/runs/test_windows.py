@@ -1,31 +1,17 @@
 """A window has one worker at a time, whichever of its runs that works on."""
 
 import asyncio
-from datetime import timedelta
-from uuid import UUID
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from app.models import Export, Run
 from app.runs.claims import ClaimRepository
 from app.runs.repository import RunRepository
 from app.runtime import Runtime
 from app.scheduling.intervals import Window
 from tests.db.waiting import blocked
-from tests.factories import make_backfill, utc
-from tests.runs.claiming import TTL, add_run, claim, claimed, claims, lapse, row
-
-
-async def add_rerun(runtime: Runtime, run_id: UUID) -> UUID:
-    """Another run of the same window."""
-    async with runtime.sessions.begin() as session:
-        run = await session.get_one(Run, run_id)
-        export = await session.get_one(Export, run.export_id)
-        backfill = await make_backfill(session, export)
-        window = Window(run.data_interval_start, run.data_interval_end)
-        [made] = await ClaimRepository(session).add(export, [window], timedelta(0), backfill_id=backfill.id)
-        return made
+from tests.factories import utc
+from tests.runs.claiming import TTL, add_rerun, add_run, claim, claimed, claims, lapse, row
 
 
 async def test_a_window_is_one_workers_at_a_time(runtime: Runtime) -> None:

@@ -8,20 +8,12 @@ import pytest
 from app.settings import Settings
 from app.sources import open_source
 from app.sources.base import Source
-from tests.sources.store import BATCH_BYTES, Connection
+from tests.sources.store import BATCH_BYTES
 
 
 @pytest.fixture
 def source(settings: Settings) -> Source:
     return open_source(settings.event_store_dsn, batch_bytes=BATCH_BYTES)
-
-
-@pytest.fixture
-async def store(settings: Settings) -> AsyncIterator[Connection]:
-    """A connection of the test's own to the event store."""
-    connection = await asyncpg.connect(settings.event_store_dsn)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

@@ -20,7 +20,10 @@ from tests.sources.store import BATCH_BYTES, END, QUERY, START, TEAM, Connection
 async def test_a_row_comes_with_its_every_value(source: Source, store: Connection) -> None:
     person = uuid4()
     moment = utc(2026, 3, 1, 12, 0, 0, 123456)
-    properties = '{"b": 1,  "a": "\\u00e9 \\" 🦔", "big": 18446744073709551615, "n": null}'
+    properties = (
+        '{"b": 1,  "a": "\\u00e9 \\" 🦔", "big": 18446744073709551615, "n": null, '
+        '"$set": {"plan":  "paid"}, "$set_once": null, "$ip": "10.0.0.1"}'
+    )
     uuid = await add(
         store,
         moment,
@@ -34,8 +37,17 @@ async def test_a_row_comes_with_its_every_value(source: Source, store: Connectio
     )
     table = await read(source)
     assert table.schema.equals(EVENT_COLUMNS, check_metadata=True)
-    assert [field.name for field in table.schema if is_json(field)] == ["properties", "person_properties"]
-    assert table.to_pylist() == [
+    assert [field.name for field in table.schema if is_json(field)] == [
+        "properties",
+        "person_properties",
+        "set",
+        "set_once",
+        "people_set",
+        "people_set_once",
+    ]
+    exported_at = {name for name in table.column_names if name.endswith("_ingested_timestamp")}
+    assert len({table.column(name)[0] for name in exported_at}) == 1
+    assert table.drop_columns([*exported_at]).to_pylist() == [
         {
             "uuid": str(uuid),
             "event": "naïve \\ 'event'\t🦔",
@@ -48,6 +60,13 @@ async def test_a_row_comes_with_its_every_value(source: Source, store: Connectio
             "created_at": utc(1969, 12, 31, 23, 59, 59, 999999),
             "_inserted_at": utc(2026, 3, 5),
             "team_id": TEAM,
+            "elements": 'a:nth-child="1"',
+            "set": '{"plan":  "paid"}',
+            "set_once": "null",
+            "people_set": '{"plan":  "paid"}',
+            "people_set_once": "null",
+            "ip": "10.0.0.1",
+            "site_url": "",
         }
     ]
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -192,6 +193,65 @@ async def test_who_comes_while_the_clock_is_behind_is_waited_for(
         await until(the_window_has_ended)
         assert not settling.done()
     await settling
+
+
+INSERTS = {
+    "persons": "INSERT INTO event_store.persons (team_id, id, version, properties, created_at) "
+    "VALUES (7, gen_random_uuid(), 0, '{}', now())",
+    "person_distinct_ids": "INSERT INTO event_store.person_distinct_ids (team_id, distinct_id, version, person_id) "
+    "VALUES (7, 'a', 0, gen_random_uuid())",
+    "events": "INSERT INTO event_store.events (team_id, uuid, event, distinct_id, properties, timestamp) "
+    "VALUES (7, gen_random_uuid(), 'e', 'a', '{}', now())",
+}
+
+
+@pytest.mark.parametrize("table", INSERTS)
+@pytest.mark.parametrize(
+    ("model", "select_by", "tables"),
+    [
+        ("events", "ingested_at", {"events"}),
+        ("persons", "ingested_at", {"persons", "person_distinct_ids"}),
+        # They have no time of their own, by which they could be selected.
+        ("persons", "timestamp", {"persons", "person_distinct_ids"}),
+        ("sessions", "ingested_at", {"events"}),
+        ("sessions", "timestamp", {"events"}),
+    ],
+)
+async def test_whoever_writes_to_a_table_of_the_model_is_waited_for_and_nobody_else(
+    source: Source,
+    store: Connection,
+    late: Connection,
+    table: str,
+    model: str,
+    select_by: Literal["ingested_at", "timestamp"],
+    tables: set[str],
+) -> None:
+    async def settle() -> None:
+        await source.settle(replace(await until_now(store), model=model, select_by=select_by), SOON)
+
+    async with late.transaction():
+        await late.execute(INSERTS[table])
+        if table in tables:
+            with pytest.raises(Unsettled, match="1 transaction that writes"):
+                await settle()
+        else:
+            await settle()
+    await settle()
+
+
+async def test_a_person_whose_transaction_commits_late_is_in_its_window(
+    source: Source, store: Connection, late: Connection, looks: list[Look]
+) -> None:
+    async with late.transaction():
+        for table in ("persons", "person_distinct_ids"):
+            await late.execute(INSERTS[table].replace("gen_random_uuid()", "md5('a')::uuid"))
+        query = replace(await until_now(store), model="persons")
+        settling = asyncio.create_task(source.settle(query, LONG))
+        await looked(looks, 2)
+        assert await source.count(query) == 0
+        assert not settling.done()
+    await settling
+    assert await source.count(query) == 1
 
 
 PARTITIONED = """

@@ -54,6 +54,7 @@ async def test_what_was_exported_is_the_same(
         "run_id": str(done.run_id),
         "status": "Completed",
         "matches": True,
+        "identity": "uuid",
         "source": {"rows": EVENTS, "uuid_hash": uuid_hash},
         "destination": {"rows": EVENTS, "uuid_hash": uuid_hash, "bytes": size, "files": number},
         "record": {"rows": EVENTS, "bytes": size, "files": number},

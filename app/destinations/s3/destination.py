@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError
 
 from app import failpoints
 from app.destinations.base import Destination, Fence, Stored, Target, Written
-from app.destinations.columns import FILE_COLUMNS
+from app.destinations.columns import FILE_COLUMNS, Columns
 from app.destinations.files import BYTES_PER_MB
 from app.destinations.keys import manifest_key, names, object_key, render_prefix, stem
 from app.destinations.manifest import describe
@@ -35,7 +35,7 @@ class Bucketed(Destination):
 
     secrets: ClassVar[frozenset[str]] = frozenset({"aws_access_key_id", "aws_secret_access_key"})
     formats: ClassVar[Sequence[str]] = ("JSONLines", "Parquet")
-    columns: ClassVar[Sequence[str]] = FILE_COLUMNS
+    columns: ClassVar[Columns] = FILE_COLUMNS
 
     def __init__(self, config: BucketConfig, network: Network) -> None:
         super().__init__(config, network)
@@ -54,6 +54,10 @@ class Bucketed(Destination):
         if settings.get("aws_role_arn"):
             raise Unsupported("this version cannot assume AWS roles yet")
         raise Misconfigured("there are no credentials: neither in the config nor in an integration")
+
+    def first_keys(self, target: Target) -> Sequence[str]:
+        manifest = [] if self.config.max_file_size_mb is None else [self._manifest_key(target)]
+        return [self._key(target, 0), *manifest]
 
     @property
     def location(self) -> str:
@@ -129,7 +133,10 @@ class Bucketed(Destination):
         if self.config.max_file_size_mb is None or not uploads:
             return None
         document = describe(target, [upload.written for upload in uploads])
-        return Upload.of_whole(bucket, manifest_key(self._prefix(target), target.start, target.end), document)
+        return Upload.of_whole(bucket, self._manifest_key(target), document)
+
+    def _manifest_key(self, target: Target) -> str:
+        return manifest_key(self._prefix(target), target.start, target.end)
 
     def _prefix(self, target: Target) -> str:
         return render_prefix(self.config.prefix, target.table, target.start, target.end)

@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Self
 
 from app.errors import Misconfigured, Unsettled
+from app.sources.postgres.models import literal
 
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 1.0
@@ -27,7 +28,7 @@ LONGEST_PAUSE: Final = 1.0
 
 LOOK: Final = """
 WITH RECURSIVE tables (oid) AS (
-    SELECT 'event_store.events'::regclass::oid
+    SELECT unnest(ARRAY[{tables}]::regclass[])::oid
     UNION
     SELECT inhrelid FROM pg_inherits JOIN tables ON inhparent = tables.oid
 ), writers AS (
@@ -45,6 +46,11 @@ FROM (SELECT) AS once LEFT JOIN writers ON true
 """One statement per look, and at least one row. ``statement_timestamp`` is the time at which the statement came, so
 whatever takes its lock after this look at the locks inserts later than that. The stronger locks: a transaction that
 adds a partition holds one on the table, while it may fill the partition that nobody else can see yet."""
+
+
+def look_at(tables: Sequence[str], end: datetime) -> str:
+    """The statement of a look: who may still commit rows to ``tables`` that were inserted before ``end``."""
+    return LOOK.format(tables=", ".join(f"'{table}'" for table in tables), end=literal(end))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,16 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 import asyncpg
 import pyarrow as pa
 
-from app.errors import Defect, Misconfigured, RunError, SourceUnavailable
+from app.errors import Defect, Misconfigured, NoLongerKept, RunError, SourceUnavailable
 from app.fingerprint import MODULUS, Fingerprint
 from app.sources.base import EventQuery
-from app.sources.columns import COLUMNS
+from app.sources.columns import COLUMNS, REACH, field_of
 from app.sources.postgres.events import Events
-from app.sources.postgres.models import ModelSql, literal
+from app.sources.postgres.models import ModelSql
+from app.sources.postgres.persons import Persons
 from app.sources.postgres.reading import Reading
-from app.sources.postgres.settling import LOOK, Look, settled
+from app.sources.postgres.sessions import Sessions
+from app.sources.postgres.settling import Look, look_at, settled
 from app.sources.postgres.values import Values
 from app.streams import Batches
 
@@ -40,7 +42,10 @@ GONE: Final = ("08", "57", "53", "40")
 """SQLSTATE classes that pass: connection lost, operator intervention, out of resources, rolled back by a conflict."""
 DENIED: Final = ("28", "3D", "42501")
 
-MODELS: Final[Mapping[str, ModelSql]] = {"events": Events()}
+MODELS: Final[Mapping[str, ModelSql]] = {"events": Events(), "persons": Persons(), "sessions": Sessions()}
+
+INGESTED_ALWAYS: Final = frozenset({"persons", "sessions"})
+"""Models whose rows are always selected by when they changed (the contract's section 6.3)."""
 
 
 class PostgresSource:
@@ -51,16 +56,19 @@ class PostgresSource:
         self._name = f"the event store at {urlsplit(url).netloc.rpartition('@')[2] or 'the local socket'}"
 
     def schema(self, query: EventQuery) -> pa.Schema:
+        if query.fields is not None:
+            return pa.schema([field_of(field) for field in query.fields])
         columns = COLUMNS[query.model]
         return pa.schema([columns.field(name) for name in query.columns])
 
     async def settle(self, query: EventQuery, longest: timedelta) -> None:
         """Wait for late commits; see :mod:`app.sources.postgres.settling`. Usually that is one statement."""
-        if query.select_by != "ingested_at":
+        if query.select_by != "ingested_at" and query.model not in INGESTED_ALWAYS:
             return
+        statement = look_at(self._model(query).tables, query.end)
 
         async def look() -> Look:
-            return Look.of(await self._rows(LOOK.format(end=literal(query.end))))
+            return Look.of(await self._rows(statement))
 
         await settled(look, query.end, longest, self._name)
 
@@ -76,6 +84,7 @@ class PostgresSource:
                 yield _in_schema(batch, schema)
         finally:
             await reading.close()
+        await self._see_that_all_was_there(query)
 
     async def count(self, query: EventQuery) -> int:
         values = Values()
@@ -85,6 +94,7 @@ class PostgresSource:
     async def fingerprint(self, query: EventQuery) -> Fingerprint:
         values = Values()
         [row] = await self._rows(self._model(query).fingerprint(query, values), values)
+        await self._see_that_all_was_there(query)
         return Fingerprint(row["rows"], int(row["hash"] or 0) % MODULUS)
 
     async def earliest(self, query: EventQuery) -> datetime | None:
@@ -94,6 +104,22 @@ class PostgresSource:
 
     async def aclose(self) -> None:
         """Nothing is kept open between queries."""
+
+    async def _see_that_all_was_there(self, query: EventQuery) -> None:
+        """Asked behind the last row. Before anything is deleted it is put on record that it will be: so whatever was
+        missing from what has just been read, this finds.
+
+        :raises NoLongerKept: a run must not replace with less what it or another has exported.
+        """
+        if query.start is None:
+            return  # whatever there is
+        found = await self._rows("SELECT pruned_before FROM event_store.retention")
+        start = query.start - REACH.get(query.model, timedelta(0))
+        if found and start < (kept := found[0]["pruned_before"].astimezone(UTC)):
+            raise NoLongerKept(
+                f"{self._name} keeps what came in since {kept.isoformat(timespec='seconds')}, and the interval needs "
+                "what came before that. What has been exported of it stays as it is"
+            )
 
     def _model(self, query: EventQuery) -> ModelSql:
         return MODELS[query.model]

@@ -1,0 +1,41 @@
+"""What an export's stored filters and query ask of the event store."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from app.errors import Misconfigured, ValidationFailed
+from app.query.filters import conditions
+from app.query.printing import schema
+from app.query.select import select_list
+from app.query.tree import Expression, Field
+
+
+def schema_of(query: str | None) -> dict[str, Any] | None:
+    """The document that clients are shown of a query (the contract's section 9.4).
+
+    :raises ValidationFailed: for one that cannot be exported.
+    """
+    return schema(select_list(query)) if query is not None else None
+
+
+def stored_filters(filters: Any, until: datetime) -> Sequence[Expression]:
+    """See :func:`app.query.filters.conditions`.
+
+    :raises Misconfigured: for some that another version has stored, and this one does not understand.
+    """
+    try:
+        return conditions(filters, until)
+    except ValidationFailed as error:
+        raise Misconfigured(f"the export's filters are not valid in this version ({error}); save them anew") from None
+
+
+def stored_fields(query: str | None) -> Sequence[Field] | None:
+    """None: there is no query, and the destination's own columns are exported.
+
+    :raises Misconfigured: as above.
+    """
+    try:
+        return select_list(query) if query is not None else None
+    except ValidationFailed as error:
+        raise Misconfigured(f"the export's query is not valid in this version ({error}); save it anew") from None
