@@ -23,9 +23,16 @@ from app.http.errors import install_error_handlers
 from app.http.methods import install_method_errors
 from app.http.paths import in_organization, in_project
 from app.http.slash import OptionalSlash
+from app.intake import error_routes as ingestion_errors
+from app.intake import routes as intake
+from app.intake.cors import IntakeCors
+from app.intake.errors import Busy
+from app.intake.paths import takes_events
+from app.intake.service import open_intake
 from app.integrations import routes as integrations
 from app.logs import routes as logs
 from app.notifications import routes as notifications
+from app.preview import routes as preview
 from app.runs import routes as runs
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
@@ -45,10 +52,11 @@ class Mount:
     scope: Callable[..., Awaitable[None]]
 
 
-ON_EVERY_MOUNT = (trial_routes.router, exports.router, backfills.actions, logs.router)
+ON_EVERY_MOUNT = (trial_routes.router, preview.router, exports.router, backfills.actions, logs.router)
 IN_PROJECTS = (
     *(*ON_EVERY_MOUNT, integrations.router, notifications.router),
     *(runs.router, verification.router, logs.runs, backfills.router, backfills.retries, interval_routes.router),
+    ingestion_errors.router,
 )
 MOUNTS = (
     Mount("projects", "/api/projects/{project_id}", IN_PROJECTS, in_project),
@@ -64,6 +72,7 @@ TAGS = [
     {"name": "backfills", "description": "A range of the past, exported window by window."},
     {"name": "intervals", "description": "What became of every interval of an export."},
     {"name": "logs", "description": "What runs have to say to people."},
+    {"name": "intake", "description": "Events, as the SDKs of PostHog send them, and what was wrong with them."},
     {"name": "notifications", "description": "Who is told when a run fails, an export is paused, or one is late."},
 ]
 
@@ -79,7 +88,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_runtime(settings, application_name="batch-exports api") as runtime:
+        async with (
+            open_runtime(settings, application_name="batch-exports api") as runtime,
+            open_intake(runtime) as app.state.intake,
+        ):
             app.state.runtime = runtime
             yield
 
@@ -97,9 +109,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             "defaultModelsExpandDepth": 0,  # there are many, and every route shows its own
         },
     )
-    app.add_middleware(BodyLimit, max_bytes=settings.api_max_body_bytes)
+
+    def max_bytes(path: str) -> int:
+        return settings.intake_max_body_bytes if takes_events(path) else settings.api_max_body_bytes
+
+    app.add_middleware(BodyLimit, max_bytes=max_bytes)
     app.add_middleware(OptionalSlash)
+    app.add_middleware(IntakeCors)
     install_error_handlers(app)
+    app.add_exception_handler(Busy, intake.busy)
     for mount in MOUNTS:
         for router in mount.routers:
             app.include_router(
@@ -108,6 +126,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 dependencies=[Depends(mount.scope)],
                 generate_unique_id_function=partial(_operation_id, mount.name),
             )
+    app.include_router(intake.router, generate_unique_id_function=partial(_operation_id, "intake"))
     _add_health(app)
     install_method_errors(app)
     return app

@@ -9,11 +9,12 @@ from typing import Any
 
 import psutil
 
-from benchmarks import export, load, reads, recovery
+from benchmarks import export, intake, load, reads, recovery
 from benchmarks.tables import Table
 
 BENCHMARKS: Mapping[str, Callable[[int], Coroutine[Any, Any, Table]]] = {
     "load": load.measure,
+    "intake": intake.measure,
     "export": export.measure,
     "reads": reads.measure,
     "recovery": recovery.measure,

@@ -24,6 +24,7 @@ ROUTES = {
     "list_test_steps",
     "patch_export",
     "pause_export",
+    "preview_export",
     "replace_export",
     "retrieve_export",
     "run_test_step",
@@ -39,6 +40,7 @@ NESTED = {
     "delete_integration",
     "list_backfills",
     "list_integrations",
+    "list_ingestion_errors",
     "list_intervals",
     "list_notification_deliveries",
     "list_files",
@@ -54,6 +56,14 @@ NESTED = {
     "send_test_notification",
     "verify_run",
 }
+INTAKE = {
+    "browser_config",
+    "browser_script",
+    *(f"no_flags_{path}" for path in ("flags", "decide")),
+    *(f"send_events_{path}" for path in ("batch", "capture", "e")),
+    *(f"send_events_newer_{path}" for path in ("i_v0_e", "i_v0_ai_batch")),
+}
+"""Of no tenant's place, and without a key: whoever has a project's token may send."""
 
 
 @pytest.fixture
@@ -79,17 +89,36 @@ def test_operations_are_named_by_mount_and_what_they_do(operations: dict[str, An
     assert set(operations) == {
         *(f"{mount}_{route}" for mount in ("projects", "environments") for route in ROUTES | NESTED),
         *(f"organizations_{route}" for route in ROUTES),
+        *(f"intake_{route}" for route in INTAKE),
     }
     assert all(operation["tags"] and operation["summary"] for operation in operations.values())
 
 
+@pytest.fixture
+def with_a_key(operations: dict[str, Any]) -> dict[str, Any]:
+    """Operations of the API proper."""
+    return {name: one for name, one in operations.items() if not name.startswith("intake_")}
+
+
+def test_the_intake_asks_for_no_key_and_documents_its_errors(operations: dict[str, Any]) -> None:
+    error = {"$ref": "#/components/schemas/ErrorBody"}
+    for name in INTAKE:
+        operation = operations[f"intake_{name}"]
+        assert "security" not in operation
+        wrong = {status for status in operation["responses"] if not status.startswith("2")}
+        assert wrong == ({"400", "401", "408", "413", "503", "default"} if "send" in name else {"400", "default"})
+        assert {operation["responses"][one]["content"]["application/json"]["schema"]["$ref"] for one in wrong} == set(
+            error.values()
+        )
+
+
 def test_every_operation_documents_its_errors_and_its_scheme(
-    document: dict[str, Any], operations: dict[str, Any]
+    document: dict[str, Any], with_a_key: dict[str, Any]
 ) -> None:
     [scheme] = document["components"]["securitySchemes"]
     assert document["components"]["securitySchemes"][scheme]["scheme"] == "bearer"
     error = {"$ref": "#/components/schemas/ErrorBody"}
-    for operation in operations.values():
+    for operation in with_a_key.values():
         assert operation["security"] == [{scheme: []}]
         wrong = {status for status in operation["responses"] if not status.startswith("2")}
         assert {"400", "401", "403", "404", "503", "default"} <= wrong
@@ -99,18 +128,18 @@ def test_every_operation_documents_its_errors_and_its_scheme(
             assert operation["responses"][status]["content"]["application/json"]["schema"] == error
 
 
-def test_every_parameter_of_a_path_is_documented(operations: dict[str, Any]) -> None:
-    for operation in operations.values():
+def test_every_parameter_of_a_path_is_documented(with_a_key: dict[str, Any]) -> None:
+    for operation in with_a_key.values():
         named = {one["name"]: one["schema"] for one in operation["parameters"] if one["in"] == "path"}
         assert set(named) == set(re.findall(r"{(\w+)}", operation["path"]))
         for name in named.keys() - {"project_id", "organization_id"}:
             assert named[name].get("format", named[name]["type"]) == ("integer" if name == "integration_id" else "uuid")
 
 
-def test_every_body_has_an_example_that_works(document: dict[str, Any], operations: dict[str, Any]) -> None:
+def test_every_body_has_an_example_that_works(document: dict[str, Any], with_a_key: dict[str, Any]) -> None:
     bodies = {
         operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
-        for operation in operations.values()
+        for operation in with_a_key.values()
         if "requestBody" in operation
     }
     assert bodies == {

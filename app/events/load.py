@@ -11,7 +11,8 @@ from typing import IO, Any
 
 from app.errors import SetupError
 from app.events.files import STDIN, LineFile
-from app.events.parse import MAX_LINE_BYTES, EventRow, Rejected, parse_line
+from app.events.parse import MAX_LINE_BYTES, Rejected, parse_line
+from app.events.rows import EventRow
 from app.events.store import EventWriter
 
 BATCH_LINES = 10_000

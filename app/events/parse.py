@@ -4,13 +4,14 @@ Properties are never decoded: their text goes into the store as it came, to the 
 allows and Postgres cannot store as text, NUL and lone surrogates, is removed; nothing else is touched.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import msgspec
 
 from app.errors import BatchExportsError
+from app.events.rows import EventRow, parse_moment
 from app.json_text import SUSPECT, without_unreadable
 
 MAX_LINE_BYTES = 20 * 1024 * 1024
@@ -19,22 +20,6 @@ MAX_LINE_BYTES = 20 * 1024 * 1024
 
 class Rejected(BatchExportsError):
     """The line is no event that can be stored. The message says why."""
-
-
-class EventRow(NamedTuple):
-    """An event as it is stored, in the order of :data:`COLUMNS`. JSON columns are text."""
-
-    uuid: UUID
-    event: str
-    distinct_id: str
-    person_id: UUID | None
-    properties: str
-    person_properties: str | None
-    elements_chain: str
-    timestamp: datetime
-
-
-COLUMNS = EventRow._fields
 
 
 class Parsed(NamedTuple):
@@ -109,7 +94,6 @@ def _object(raw: msgspec.Raw, field: str) -> str | None:
 
 def _moment(text: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise Rejected(f"'timestamp' is no ISO 8601 datetime: {text[:64]!r}") from None
+        return parse_moment(text)
+    except ValueError:
+        raise Rejected(f"'timestamp' is no ISO 8601 datetime that can be stored: {text[:64]!r}") from None

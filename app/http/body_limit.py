@@ -1,5 +1,7 @@
 """Request bodies are bounded before anything reads them."""
 
+from collections.abc import Callable
+
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -8,9 +10,12 @@ from app.errors import BodyTooLarge
 
 
 class BodyLimit:
-    """ASGI middleware: refuses what is announced as too large, and counts what arrives unannounced."""
+    """ASGI middleware: refuses what is announced as too large, and counts what arrives unannounced.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    ``max_bytes`` of a path.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: Callable[[str], int]) -> None:
         self._app = app
         self._max_bytes = max_bytes
 
@@ -18,8 +23,9 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        refused = BodyTooLarge(f"The request body is larger than {self._max_bytes} bytes.")
-        if _announced(scope) > self._max_bytes:
+        most = self._max_bytes(scope["path"])
+        refused = BodyTooLarge(f"The request body is larger than {most} bytes.")
+        if _announced(scope) > most:
             await JSONResponse(refused.body(), refused.status)(scope, receive, send)
             return
         received = 0
@@ -28,7 +34,7 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._max_bytes:
+            if received > most:
                 # The one exception that the framework lets through from where it reads a body.
                 raise HTTPException(refused.status, refused.detail)
             return message

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from app.intake.service import open_intake
 from app.main import create_app
 from app.runtime import Runtime
 from app.settings import Settings
@@ -50,7 +51,7 @@ async def test_every_answer_is_as_documented(settings: Settings, runtime: Runtim
     unlimited = replace(runtime, settings=settings.model_copy(update={"max_concurrent_backfills": 1_000_000}))
     app = create_app(settings)
     app.state.runtime = unlimited
-    async with serve(app, runtime) as served:
+    async with open_intake(unlimited) as app.state.intake, serve(app, runtime) as served:
         said, report = await run(served, tmp_path)
     assert (report["failures"], report["errors"]) == ([], []), said
     assert report["complete"]

@@ -88,8 +88,11 @@ def test_timestamps_are_read_as_iso_8601_and_utc_without_a_zone(text: str, utc: 
         (line(distinct_id=1.5), "at `$.distinct_id`"),
         (line(uuid="no"), "Invalid UUID - at `$.uuid`"),
         (line(uuid=5), "at `$.uuid`"),
-        (line(timestamp="yesterday"), "no ISO 8601 datetime: 'yesterday'"),
+        (line(timestamp="yesterday"), "no ISO 8601 datetime that can be stored: 'yesterday'"),
         (line(timestamp="0001-01-01T00:00:00+14:00"), "no ISO 8601 datetime"),
+        # Stored, these two would be minus infinity and infinity.
+        (line(timestamp="0001-01-01T00:00:00Z"), "no ISO 8601 datetime that can be stored"),
+        (line(timestamp="9999-12-31T23:59:59.999999Z"), "no ISO 8601 datetime that can be stored"),
         (line(timestamp=1700000000), "at `$.timestamp`"),
         (line(properties=[]), "'properties' is no object"),
         (line(properties="{}"), "'properties' is no object"),
