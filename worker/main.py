@@ -23,6 +23,7 @@ from app.pipeline.execute import Executor
 from app.pipeline.leftovers import open_sweeper
 from app.queue import CONTROL, RUNS
 from app.runtime import Runtime, check_services, open_runtime
+from app.scheduling.pruning import open_pruner
 from app.scheduling.tick import Ticker, checks_of
 from app.settings import Settings
 from worker.advances import Advances
@@ -107,6 +108,7 @@ async def serve(settings: Settings) -> None:
             open_log_writer(runtime.sessions, runtime.clock, settings) as logs,
             open_courier(runtime),
             open_sweeper(runtime, owner, logs),
+            open_pruner(runtime),
         ):
             await WorkerProcess(runtime, owner, logs).serve(stopping)
     log.info("worker stopped", owner=owner)

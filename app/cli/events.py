@@ -1,25 +1,25 @@
-"""``events load``: files of events into the event store."""
+"""``events load``: files of events into the event store. ``events prune``: what it need not keep out of it."""
 
+from dataclasses import asdict
+from datetime import timedelta
 from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from app.cli.output import Json, emit, errors, open_settings, run, verb
+from app.cli.output import Json, emit, errors, fail, open_settings, run, verb
 from app.cli.tenants import open_session
 from app.clocks import utc_now
 from app.errors import SetupError
 from app.events.files import LineFile, open_lines
 from app.events.load import Loaded, Rejections, load_lines, rejections_path
+from app.events.retention import Pruned
 from app.events.store import open_writer
+from app.runtime import open_runtime
+from app.scheduling.pruning import Horizon, prune_store
 from app.tenants.repository import TenantRepository
 
 app = typer.Typer(help="The event store.", no_args_is_help=True)
-
-
-@app.callback()
-def _events() -> None:
-    """Keeps ``load`` a verb of its own: a group with one command would swallow its name."""
 
 
 @app.command("load")
@@ -52,6 +52,48 @@ def load(
     if loaded.rejected:
         text += f", {loaded.rejected:,} lines rejected: see {rejected_file}"
     emit(document, as_json=as_json, text=text)
+
+
+@app.command("prune")
+@verb
+def prune(
+    older_than: Annotated[
+        float | None,
+        typer.Option(
+            min=1, metavar="DAYS", help="Days since they came in; what BATCH_EXPORTS_EVENT_RETENTION says if left out."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Delete what came into the event store long ago.
+
+    Events, versions of persons that newer ones have replaced, and what was refused at intake. Nothing goes that a
+    schedule, a run or a backfill is yet to export. Intake and exports go on meanwhile.
+    """
+    until, pruned = run(_prune(older_than))
+    if pruned is None:
+        fail("Another process is pruning the event store already; there is nothing to do.")
+    held_back = until.wanted if until.held_back else None
+    document = {**asdict(pruned), "pruned_before": until.before.isoformat()}
+    text = (
+        f"{pruned.events:,} events that came in before {until.before:%Y-%m-%d %H:%M} UTC deleted, and "
+        f"{pruned.person_versions + pruned.distinct_id_versions:,} old versions of persons"
+    )
+    if held_back is not None:
+        text += f"; what came in up to {held_back:%Y-%m-%d %H:%M} stays until it has been exported"
+    emit({**document, "held_back": held_back is not None}, as_json=as_json, text=text)
+
+
+async def _prune(days: float | None) -> tuple[Horizon, Pruned | None]:
+    settings = open_settings()
+    retention = timedelta(days=days) if days is not None else settings.event_retention
+    if retention is None:
+        raise SetupError("Say how many days to keep with --older-than, or set BATCH_EXPORTS_EVENT_RETENTION.")
+    with errors.status("pruning") as status:
+        async with open_runtime(settings, application_name="batch-exports prune") as runtime:
+            return await prune_store(
+                runtime, retention, lambda pruned: status.update(f"pruning: {pruned.events:,} events deleted")
+            )
 
 
 async def _load(file: str, project: int | None) -> tuple[int, Loaded, str | None]:

@@ -43,9 +43,13 @@ def verify(
 
 def _text(found: VerificationRead) -> str:
     source, held = found.source, found.destination
+    # An export's own select list need not tell rows apart.
+    of_source, of_held = (
+        f"{found.identity}s {one.uuid_hash}" if found.identity else "counted" for one in (source, held)
+    )
     lines = [
-        f"event store   {source.rows:>12,} rows   uuids {source.uuid_hash}",
-        f"destination   {held.rows:>12,} rows   uuids {held.uuid_hash}   {held.files} files, {held.bytes:,} bytes",
+        f"event store   {source.rows:>12,} rows   {of_source}",
+        f"destination   {held.rows:>12,} rows   {of_held}   {held.files} files, {held.bytes:,} bytes",
         *(found.differences or ["They are the same."]),
     ]
     return "\n".join(lines)

@@ -7,10 +7,11 @@ from uuid import uuid4
 
 import pytest
 
+from app.clocks import utc_now
 from app.runtime import Runtime
 from app.settings import Settings
 from tests.cli.commands import environment, run
-from tests.factories import make_project
+from tests.factories import add_event, make_export, make_project, utc
 
 
 @pytest.fixture
@@ -89,3 +90,34 @@ async def test_rejections_that_cannot_be_written_are_not_the_databases_fault(
     reason = (await run(env, "events", "load", str(path))).reason
     assert reason.startswith(f"batch-exports: {in_the_way}: ")
     assert "database" not in reason
+
+
+async def add_old_event(runtime: Runtime, project_id: int) -> None:
+    async with runtime.sessions.begin() as session:
+        await add_event(session, project_id, utc(2020, 1, 1))
+        await add_event(session, project_id, utc_now())
+
+
+async def test_old_events_are_pruned(env: dict[str, str], runtime: Runtime, project_id: int) -> None:
+    await add_old_event(runtime, project_id)
+    done = (await run(env, "events", "prune", "--older-than", "30", "--json")).document
+    assert (done["events"], done["held_back"]) == (1, False)
+    kept_for = {**env, "BATCH_EXPORTS_EVENT_RETENTION": "P30D"}
+    again = await run(kept_for, "events", "prune")
+    assert again.out.startswith("0 events that came in before 20")
+
+
+async def test_what_is_yet_to_be_exported_is_not_pruned(env: dict[str, str], runtime: Runtime, project_id: int) -> None:
+    await add_old_event(runtime, project_id)
+    async with runtime.sessions.begin() as session:
+        await make_export(session, runtime.cipher, next_start=utc(2019, 12, 31))
+    done = await run(env, "events", "prune", "--older-than", "30")
+    assert "0 events that came in before 2019-12-31 00:00 UTC deleted" in done.out
+    assert "stays until it has been exported" in done.out
+
+
+async def test_how_much_to_keep_must_be_said(env: dict[str, str], project_id: int) -> None:
+    reason = (await run(env, "events", "prune")).reason
+    assert reason == (
+        "batch-exports: Say how many days to keep with --older-than, or set BATCH_EXPORTS_EVENT_RETENTION."
+    )
