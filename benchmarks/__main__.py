@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks import export, intake, load, reads, recovery
+from benchmarks import export, intake, load, reads, recovery, store
 from benchmarks.tables import Table
 
 BENCHMARKS: Mapping[str, Callable[[int], Coroutine[Any, Any, Table]]] = {
@@ -18,6 +18,7 @@ BENCHMARKS: Mapping[str, Callable[[int], Coroutine[Any, Any, Table]]] = {
     "export": export.measure,
     "reads": reads.measure,
     "recovery": recovery.measure,
+    "store": store.measure,
 }
 
 

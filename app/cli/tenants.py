@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.cli.output import Json, emit, fail, open_settings, run, verb
 from app.clocks import utc_now
 from app.db.engine import create_engine, create_sessions
-from app.models import ApiKey
+from app.models import ApiKey, Project
 from app.tenants.repository import TenantRepository
 from app.tenants.service import SCOPES, create_api_key, create_organization, create_project
 
@@ -63,6 +63,32 @@ def create_project_(organization: Organization, name: Name, as_json: Json = Fals
         as_json=as_json,
         text=f"project {project_id}, token {token}",
     )
+
+
+@projects.command("list")
+@verb
+def list_projects(
+    organization: Annotated[UUID | None, typer.Option(help="Only this organization's.", metavar="ID")] = None,
+    as_json: Json = False,
+) -> None:
+    """List projects, with the tokens their apps send events with."""
+
+    async def read() -> list[Project]:
+        async with open_session() as session:
+            return list(await TenantRepository(session).projects(organization))
+
+    found = run(read())
+    document = [
+        {
+            "project_id": project.id,
+            "organization_id": project.organization_id,
+            "name": project.name,
+            "project_token": project.token,
+        }
+        for project in found
+    ]
+    lines = [f"{project.id}  {project.token}  {project.name}" for project in found]
+    emit({"projects": document}, as_json=as_json, text="\n".join(lines) or "no projects")
 
 
 @keys.command("create")

@@ -145,8 +145,9 @@ class _Preview:
     async def _sample(self, windows: Sequence[Window]) -> Sample:
         """Rows of the latest interval that has any, as the destination would get them."""
         whole = Window(windows[0].start, windows[-1].end)
-        before = Window(whole.end - FURTHER_BACK, whole.end)
-        for window in (windows[-1], whole, before):
+        # Up to now: whoever has just sent the first events wants to see them.
+        recent = Window(whole.end - FURTHER_BACK, self._runtime.clock())
+        for window in (windows[-1], whole, recent):
             sample = await take(Cleaner().clean(self._runtime.source.read(self._query(window))))
             if sample.rows:
                 return sample

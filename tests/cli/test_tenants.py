@@ -22,6 +22,9 @@ async def test_from_nothing_to_a_key_that_is_kept_as_a_hash(env: dict[str, str],
     created = (await run(env, "organizations", "create", "--name", "Ada & Co", "--json")).document
     organization = created["organization_id"]
     project = (await run(env, "projects", "create", "--organization", organization, "--name", "Web", "--json")).document
+    listed = (await run(env, "projects", "list", "--organization", organization, "--json")).document
+    assert listed == {"projects": [{"organization_id": organization, "name": "Web", **project}]}
+    assert (await run(env, "projects", "list")).out == f"{project['project_id']}  {project['project_token']}  Web\n"
     assert project["project_token"].startswith("phc_")
     arguments = ("--organization", organization, "--project", str(project["project_id"]))
     scopes = ("--scopes", "batch_export:read, batch_export:write", "--label", "ci")

@@ -136,6 +136,12 @@ async def test_rows_are_looked_for_further_back(api: httpx.AsyncClient, runtime:
     assert found["estimate"] == {"records": 0, "bytes": 0, "intervals": 7}
 
 
+async def test_rows_that_have_just_come_in_are_shown(api: httpx.AsyncClient, runtime: Runtime, tenant: Tenant) -> None:
+    async with runtime.sessions.begin() as session:
+        await add_event(session, tenant.project_id, NOW - timedelta(seconds=1))
+    assert len((await preview(api))["rows"]) == 1
+
+
 async def test_a_store_without_rows_says_so(api: httpx.AsyncClient) -> None:
     found = await preview(api)
     assert (found["rows"], found["notes"]) == ([], ["There were no rows to show in the last 30 days."])
