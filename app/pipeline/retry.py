@@ -30,6 +30,7 @@ PERSISTENCE: Final[Mapping[str, Persistence]] = {
     "configuration": Persistence(tries=3, slower=10),
     "data": Persistence(tries=1),
     "unsupported": Persistence(tries=1),
+    "retention": Persistence(tries=1),
     "timeout": Persistence(tries=1),
     # A bug: what brought it out may pass, and if not, somebody has to look at it.
     "defect": Persistence(tries=10),
