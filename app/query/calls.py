@@ -30,6 +30,8 @@ def call(name: str, arguments: Sequence[Expression]) -> Expression:
         return _shifted(found, *arguments)
     if found == "arrayElement" and len(arguments) == 2 and isinstance(arguments[0], Property):
         return element(arguments[0], arguments[1])
+    if found in ("in", "notIn") and arguments:
+        arguments = _list(arguments)
     kinds = _kinds(found, function, len(arguments))
     if function.accepts is not None and arguments[0].type not in function.accepts:
         raise NotUnderstood(f"{found}() does not take {arguments[0].type}")
@@ -56,6 +58,15 @@ def element(list_: Expression, index: Expression) -> Expression:
     if not isinstance(index, Constant) or not isinstance(index.value, str | int) or isinstance(index.value, bool):
         raise NotUnderstood("What stands in brackets behind a property must be a constant")
     return replace(list_, path=(*list_.path, _key(index.value)))
+
+
+def _list(arguments: Sequence[Expression]) -> Sequence[Expression]:
+    """A value and what it may be. Nulls in a list are equal to nothing."""
+    value, *members = arguments
+    members = [one for one in members if one.type != Type.NULL]
+    if not members:
+        raise NotUnderstood("IN needs a list of values")
+    return [value, *members]
 
 
 def _key(value: str | int) -> str | int:

@@ -13,6 +13,7 @@ from app.query.errors import NotParsed
 MAX_LENGTH: Final = 20_000
 """Characters. Parsing takes the time of the event loop, and grows with them."""
 
+_JSON_OPERATORS: Final = ("->", "->>", "#>", "#>>", "@>", "<@", "?|", "?&")
 _OPENING: Final = {TokenType.L_PAREN, TokenType.L_BRACKET}
 _CLOSING: Final = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.COMMA}
 
@@ -22,7 +23,11 @@ class HogQL(Dialect):
         IDENTIFIERS: ClassVar = ['"', "`"]
         IDENTIFIER_ESCAPES: ClassVar = ["\\", '"', "`"]
         STRING_ESCAPES: ClassVar = ["'", "\\"]
-        KEYWORDS: ClassVar = {**tokens.Tokenizer.KEYWORDS, "=~": TokenType.RLIKE}
+        # Without other dialects' operators on JSON, whose paths the parser reads, and logs what it cannot.
+        KEYWORDS: ClassVar = {
+            **{word: kind for word, kind in tokens.Tokenizer.KEYWORDS.items() if word not in _JSON_OPERATORS},
+            "=~": TokenType.RLIKE,
+        }
 
     class Parser(parser.Parser):
         FUNCTIONS: ClassVar = {}
@@ -74,13 +79,15 @@ def _statement(text: str, beginnings: set[TokenType]) -> exp.Expr:
             found.pop()
         if not found or found[0].token_type not in beginnings or _has_gap(found):
             raise NotParsed("It is not a query")
-        statements = dialect.parser().parse(found, text)
+        if any(one.token_type == TokenType.SEMICOLON for one in found):
+            raise NotParsed("There is more than one statement")
+        [statement] = dialect.parser().parse(found, text)
     except (SqlglotError, RecursionError) as error:
         # What the library says of it marks places with terminal colours, and is not for a JSON answer.
         raise NotParsed(type(error).__name__) from None
-    if len(statements) != 1 or statements[0] is None:
-        raise NotParsed("There is more than one statement")
-    return statements[0]
+    if statement is None:
+        raise NotParsed("It is not a query")
+    return statement
 
 
 def _has_gap(found: list[Token]) -> bool:

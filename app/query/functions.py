@@ -38,7 +38,6 @@ class Kind(Enum):
     COMPARED = auto()
     """All of these of a call become of a type in which they can be compared."""
     RANKED = auto()
-    """The same, and they have an order."""
     # What follows must be constants, for a mistake in them is then told at once.
     PATTERN = auto()
     LIKE = auto()
@@ -91,6 +90,9 @@ _SCALARS = frozenset({_STRING, _INT, _FLOAT, _BOOL, Type.NULL})
 
 _EQUAL = _function(Kind.COMPARED, Kind.COMPARED, to=_BOOL)
 _RANK = _function(Kind.RANKED, Kind.RANKED, to=_BOOL)
+_IN = _function(Kind.COMPARED, Kind.COMPARED, to=_BOOL, many=True)
+_LOGIC = _function(_CONDITION, _CONDITION, to=_BOOL, many=True)
+_BEST = _function(Kind.ORDERED, Kind.ORDERED, to=Result.FIRST, many=True)
 _ARITHMETIC = _function(_NUMBER, _NUMBER, to=Result.FIRST)
 _UNARY = _function(_NUMBER, to=Result.FIRST)
 _REAL = _function(Kind.FLOAT, to=_FLOAT)
@@ -106,6 +108,7 @@ _START_DAY = _function(_MOMENT, Kind.ZONE, to=_DATE, optional=1)
 _PART = _function(_MOMENT, Kind.ZONE, to=_INT, optional=1)
 _ADD_DAYS = _function(Kind.TIME, Kind.INTEGER, to=Result.FIRST)
 _ADD_TIME = _function(_MOMENT, Kind.INTEGER, to=_DATETIME)
+_SHIFTS = ("add", "subtract")
 _JSON_RAW = _function(Kind.JSON, Kind.KEY, to=_STRING, optional=1, many=True)
 _JSON_ITEMS = _function(Kind.JSON, Kind.KEY, to=Type.STRINGS, optional=1, many=True)
 
@@ -118,16 +121,16 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "greater": _RANK,
     "greaterOrEquals": _RANK,
     "between": _function(Kind.RANKED, Kind.RANKED, Kind.RANKED, to=_BOOL),
-    "in": _function(Kind.COMPARED, Kind.COMPARED, to=_BOOL, many=True),
-    "notIn": _function(Kind.COMPARED, Kind.COMPARED, to=_BOOL, many=True),
+    "in": _IN,
+    "notIn": _IN,
     "like": _LIKE,
     "notLike": _LIKE,
     "ilike": _LIKE,
     "notILike": _LIKE,
     "match": _function(_TEXT, Kind.PATTERN, to=_BOOL),
     # Logic.
-    "and": _function(_CONDITION, _CONDITION, to=_BOOL, many=True),
-    "or": _function(_CONDITION, _CONDITION, to=_BOOL, many=True),
+    "and": _LOGIC,
+    "or": _LOGIC,
     "not": _function(_CONDITION, to=_BOOL),
     "if": _function(_CONDITION, Kind.VALUE, Kind.VALUE, to=Result.LAST),
     "multiIf": _function(_CONDITION, Kind.VALUE, Kind.VALUE, to=Result.LAST, many=True),
@@ -154,8 +157,8 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "log2": _REAL,
     "log10": _REAL,
     "pow": _function(Kind.FLOAT, Kind.FLOAT, to=_FLOAT),
-    "greatest": _function(Kind.ORDERED, Kind.ORDERED, to=Result.FIRST, many=True),
-    "least": _function(Kind.ORDERED, Kind.ORDERED, to=Result.FIRST, many=True),
+    "greatest": _BEST,
+    "least": _BEST,
     # Conversions.
     "toString": _function(Kind.ANY, to=_STRING),
     "toInt": _function(Kind.ANY, to=_INT, accepts=_SCALARS | {_DATETIME, _DATE}),
@@ -247,12 +250,8 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "toUnixTimestamp64Milli": _function(_MOMENT, to=_INT),
     "fromUnixTimestamp": _function(Kind.INTEGER, to=_DATETIME),
     "fromUnixTimestamp64Milli": _function(Kind.INTEGER, to=_DATETIME),
-    **{f"{verb}{units}": _ADD_TIME for verb in ("add", "subtract") for units in ("Seconds", "Minutes", "Hours")},
-    **{
-        f"{verb}{units}": _ADD_DAYS
-        for verb in ("add", "subtract")
-        for units in ("Days", "Weeks", "Months", "Quarters", "Years")
-    },
+    **{f"{verb}{units}": _ADD_TIME for verb in _SHIFTS for units in ("Seconds", "Minutes", "Hours")},
+    **{f"{verb}{units}": _ADD_DAYS for verb in _SHIFTS for units in ("Days", "Weeks", "Months", "Quarters", "Years")},
     "dateDiff": _function(Kind.UNIT, _MOMENT, _MOMENT, Kind.ZONE, to=_INT, optional=1),
     "formatDateTime": _function(_MOMENT, Kind.FORMAT, Kind.ZONE, to=_STRING, optional=1),
 }

@@ -155,7 +155,7 @@ def _membership(node: exp.In, of: Translate, *, negated: bool = False) -> Expres
 
 
 def _in(value: Expression, listed: exp.Expr, of: Translate, name: str) -> Expression:
-    """A list, a single value, or an expression that yields strings. Nulls in a list are equal to nothing."""
+    """A list, a single value, or an expression that yields strings."""
     is_tuple = isinstance(listed, exp.Anonymous) and str(listed.this).lower() == "tuple"
     members = [of(one) for one in listed.expressions] if isinstance(listed, exp.Tuple | exp.Array) or is_tuple else None
     if members is None:
@@ -164,9 +164,6 @@ def _in(value: Expression, listed: exp.Expr, of: Translate, name: str) -> Expres
             has = call("has", (found, value))
             return has if name == "in" else call("not", (has,))
         members = [found]
-    members = [one for one in members if one.type != Type.NULL]
-    if not members:
-        raise NotUnderstood("IN needs a list of values")
     return call(name, [value, *members])
 
 

@@ -7,7 +7,7 @@ from sqlglot import exp
 
 from app.query.calls import element
 from app.query.columns import COLUMNS, PERSON, UNREADABLE
-from app.query.conversions import is_integer
+from app.query.conversions import NUMBER, is_integer
 from app.query.errors import NotUnderstood
 from app.query.functions import FUNCTIONS, UNITS, Kind, canonical
 from app.query.tree import Column, Constant, Expression, Property, Type
@@ -72,7 +72,7 @@ def path(node: exp.Column, aliases: Mapping[str, Expression], table: str) -> Exp
 
 def spelt(name: exp.Expr) -> Constant:
     """What stands behind a dot: a name, or a number."""
-    return number(name.name) if isinstance(name, exp.Literal) else text(name.name)
+    return number(name.name) if isinstance(name, exp.Literal) and not name.is_string else text(name.name)
 
 
 def member(expression: Expression, place: Expression) -> Expression:
@@ -93,6 +93,8 @@ def text(value: str) -> Constant:
 def number(digits: str) -> Constant:
     if is_whole(digits) and len(digits) < 30 and is_integer(int(digits)):
         return Constant(int(digits), Type.INTEGER)
+    if not NUMBER.fullmatch(digits):
+        raise NotUnderstood(f"'{digits}' is no number")
     value = float(digits)
     if not math.isfinite(value):
         raise NotUnderstood(f"{digits} is too large for a number")

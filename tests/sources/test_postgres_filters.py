@@ -10,7 +10,7 @@ import pytest
 from app.query.filters import OPERATORS, conditions
 from app.sources.base import Source
 from tests.factories import utc
-from tests.sources.asking import meet
+from tests.sources.asking import meet, meet_each
 from tests.sources.store import START, Connection, add
 
 VALUES = {
@@ -123,18 +123,18 @@ NEGATIVE = {
 
 @pytest.mark.usefixtures("events")
 async def test_operators_let_known_events_pass(source: Source) -> None:
-    for operator, value, expected in POSITIVE:
-        for kind in ("event", "person"):
-            wanted = {"type": kind, "key": "p", "operator": operator, "value": value}
-            assert (wanted, await meet(source, [wanted])) == (wanted, sorted(expected))
+    for kind in ("event", "person"):
+        filters = [{"type": kind, "key": "p", "operator": operator, "value": value} for operator, value, _ in POSITIVE]
+        for (operator, value, expected), found in zip(POSITIVE, await meet_each(source, filters), strict=True):
+            assert (operator, value, found) == (operator, value, sorted(expected))
 
 
 @pytest.mark.usefixtures("events")
 async def test_negative_operators_let_all_others_pass_and_what_is_missing_too(source: Source) -> None:
-    for operator, value, expected in POSITIVE:
-        if operator in NEGATIVE:
-            wanted = {"type": "event", "key": "p", "operator": NEGATIVE[operator], "value": value}
-            assert (wanted, await meet(source, [wanted])) == (wanted, others(*expected))
+    cases = [(NEGATIVE[operator], value, expected) for operator, value, expected in POSITIVE if operator in NEGATIVE]
+    filters = [{"type": "event", "key": "p", "operator": operator, "value": value} for operator, value, _ in cases]
+    for (operator, value, expected), found in zip(cases, await meet_each(source, filters), strict=True):
+        assert (operator, value, found) == (operator, value, others(*expected))
 
 
 def test_every_operator_has_a_case() -> None:
@@ -181,9 +181,8 @@ KEYS = ["a'b", 'a"b', "a.b", "a b", "0", "-1", "$x", "\\", "é🦔", "--", "; DR
 async def test_a_key_is_taken_as_it_is(source: Source, store: Connection) -> None:
     for key in KEYS:
         await add(store, START, key, properties=json.dumps({key: "here", "a": {"b": "there"}, "x": ["not", "here"]}))
-    for key in KEYS:
-        wanted = {"type": "event", "key": key, "value": "here"}
-        assert (key, await meet(source, [wanted])) == (key, [key])
+    filters = [{"type": "event", "key": key, "value": "here"} for key in KEYS]
+    assert await meet_each(source, filters) == [[key] for key in KEYS]
 
 
 @pytest.mark.parametrize(
