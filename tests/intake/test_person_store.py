@@ -224,7 +224,7 @@ async def outcome(store: Connection, project_id: int, uuids: Sequence[str]) -> A
 
 @given(told=st.lists(st.lists(documents, min_size=1, max_size=6), min_size=1, max_size=5))
 @hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 async def test_however_events_are_batched_the_persons_are_those_of_one_by_one(
     settings: Settings, store: Connection, told: list[list[dict[str, Any]]]

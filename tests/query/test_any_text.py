@@ -43,7 +43,7 @@ FILTERS = st.lists(
 )
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     words=st.lists(st.sampled_from(WORDS), max_size=20), rest=st.sampled_from(["", " FROM events", " FROM events e"])
 )
@@ -53,7 +53,7 @@ def test_any_words_are_a_query_or_refused(words: list[str], rest: str) -> None:
             schema(select_list(text))
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     query=st.sampled_from(QUERIES),
     edits=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3), st.sampled_from(WORDS)), max_size=4),
@@ -67,7 +67,7 @@ def test_a_query_with_mistakes_is_a_query_or_refused(query: str, edits: list[tup
         assert hogql(select_list(normal)) == normal
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(filters=FILTERS | JSON)
 def test_any_document_is_filters_or_refused(filters: Any) -> None:
     with contextlib.suppress(ValidationFailed):

@@ -9,7 +9,7 @@ from app.query.tree import Column, Expression, Field, Property, Type
 from tests.query.expressions import EXPRESSIONS, TEXTS
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(expression=EXPRESSIONS, alias=TEXTS.filter(bool))
 def test_the_normal_form_of_any_expression_is_read_as_the_same(expression: Expression, alias: str) -> None:
     normal = hogql([Field(alias, expression)])
@@ -19,7 +19,7 @@ def test_the_normal_form_of_any_expression_is_read_as_the_same(expression: Expre
     assert hogql([read]) == normal
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(key=TEXTS)
 def test_any_key_is_read_as_the_same(key: str) -> None:
     _assert_read(key)

@@ -65,7 +65,7 @@ async def poison(store: Connection) -> None:
         )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(expressions=st.lists(calls(EXPRESSIONS), min_size=1, max_size=8))
 @pytest.mark.usefixtures("poison")
 async def test_any_expression_has_an_answer_for_any_event(store: Connection, expressions: list[Expression]) -> None:
@@ -107,7 +107,7 @@ async def test_any_column_is_of_the_type_it_was_said_to_be_and_can_be_written(
     assert pq.read_table(io.BytesIO(written)).num_rows == len(POISON)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pattern=PATTERNS)
 async def test_any_regular_expression_that_is_taken_can_be_used(store: Connection, pattern: str) -> None:
     await store.fetchval("SELECT $1 ~ $2", "aAb1 é\n-", regexp(pattern))
