@@ -5,10 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from app.errors import Misconfigured, ValidationFailed
-from app.query.filters import conditions
-from app.query.printing import schema
-from app.query.select import select_list
 from app.query.tree import Expression, Field
+
+# The parser is loaded where there is something to parse: few exports have a query, and every process starts sooner.
 
 
 def schema_of(query: str | None) -> dict[str, Any] | None:
@@ -16,7 +15,12 @@ def schema_of(query: str | None) -> dict[str, Any] | None:
 
     :raises ValidationFailed: for one that cannot be exported.
     """
-    return schema(select_list(query)) if query is not None else None
+    if query is None:
+        return None
+    from app.query.printing import schema
+    from app.query.select import select_list
+
+    return schema(select_list(query))
 
 
 def stored_filters(filters: Any, until: datetime) -> Sequence[Expression]:
@@ -24,6 +28,10 @@ def stored_filters(filters: Any, until: datetime) -> Sequence[Expression]:
 
     :raises Misconfigured: for some that another version has stored, and this one does not understand.
     """
+    if not filters:
+        return ()
+    from app.query.filters import conditions
+
     try:
         return conditions(filters, until)
     except ValidationFailed as error:
@@ -35,7 +43,11 @@ def stored_fields(query: str | None) -> Sequence[Field] | None:
 
     :raises Misconfigured: as above.
     """
+    if query is None:
+        return None
+    from app.query.select import select_list
+
     try:
-        return select_list(query) if query is not None else None
+        return select_list(query)
     except ValidationFailed as error:
         raise Misconfigured(f"the export's query is not valid in this version ({error}); save it anew") from None
