@@ -53,7 +53,7 @@ async def test_nothing_is_lost_or_doubled_while_redis_loses_everything(
             await own.runtime.queue.wake(run_id)
         for run_id in case.runs:
             run = await ended(own.runtime, run_id, 2 * DEADLINE)
-            assert (run.status, run.attempt, run.epoch) == (RunStatus.COMPLETED, 0, 1)
+            assert (run.status, run.attempt) == (RunStatus.COMPLETED, 0)
         assert (one.process.returncode, other.process.returncode) == (None, None)
     await own.oracle.judge(case.export_id, case.prefix, windows=WINDOWS)
 
