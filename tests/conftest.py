@@ -106,6 +106,16 @@ async def store(settings: Settings) -> AsyncIterator["asyncpg.Connection[asyncpg
 
 
 @pytest.fixture
+async def locked(settings: Settings) -> AsyncIterator[None]:
+    """Whoever reads events waits, while the test goes on."""
+    other = await asyncpg.connect(settings.event_store_dsn)
+    async with other.transaction():
+        await other.execute("LOCK TABLE event_store.events IN ACCESS EXCLUSIVE MODE")
+        yield
+    await other.close()
+
+
+@pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     """For a stack of the test's own."""
     return tmp_path / "stack"

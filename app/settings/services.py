@@ -17,9 +17,9 @@ class DatabaseSettings(Group):
     )
     event_retention: Seconds | None = Field(
         None,
-        ge=timedelta(days=1),
+        ge=timedelta(days=11),
         description="How long after they came in events are kept in the event store; what is yet to be exported is "
-        "kept longer. For ever if left out.",
+        "kept longer. For ever if left out. A new weekly export of sessions reads what came in up to ten days ago.",
     )
     database_pool_size: int = Field(
         10,

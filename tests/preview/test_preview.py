@@ -1,22 +1,21 @@
 """Seeing what an export would write before it is there."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import func, select
 
+from app.destinations import DESTINATIONS
 from app.embedded.state import free_port
+from app.events.retention import prune
 from app.models import Export
 from app.preview import sample
 from app.runtime import Runtime
-from app.settings import Settings
 from app.sources import open_source
 from tests.conftest import Clock
 from tests.factories import add_event, utc
@@ -142,6 +141,36 @@ async def test_rows_that_have_just_come_in_are_shown(api: httpx.AsyncClient, run
     assert len((await preview(api))["rows"]) == 1
 
 
+@pytest.mark.parametrize("model", ["events", "sessions"])
+async def test_what_the_store_keeps_is_shown_where_it_does_not_keep_all(
+    api: httpx.AsyncClient, runtime: Runtime, tenant: Tenant, model: str
+) -> None:
+    await add(runtime, tenant, properties='{"$session_id": "s"}')
+    await prune(runtime.settings.event_store_dsn, LAST - timedelta(minutes=1))
+    assert len((await preview(api, model=model))["rows"]) == (3 if model == "events" else 1)
+    await prune(runtime.settings.event_store_dsn, NOW)
+    assert (await preview(api, model=model))["rows"] == []
+
+
+TYPES: dict[str, dict[str, Any]] = {
+    "Postgres": {"database": "d", "user": "u", "password": "p", "host": "db.example.com", "table_name": "t"},
+    "Snowflake": {"account": "a", "database": "d", "warehouse": "w", "user": "u", "password": "p", "schema": "s"},
+    "HTTP": {"url": "https://us.i.posthog.com/batch/", "token": "t"},
+    "NoOp": {},
+}
+
+
+@pytest.mark.parametrize("name", TYPES)
+async def test_destinations_of_tables_have_their_own_columns(
+    api: httpx.AsyncClient, runtime: Runtime, tenant: Tenant, name: str
+) -> None:
+    await add(runtime, tenant, properties='{"$set": {"plan": "pro"}, "$ip": "10.0.0.1"}')
+    found = await preview(api, destination={"type": name, "config": TYPES[name]})
+    assert [column["name"] for column in found["columns"]] == list(DESTINATIONS[name].columns["events"])
+    assert len(found["rows"]) == 3
+    assert found["rows"][0].get("people_set", found["rows"][0].get("set", {"plan": "pro"})) == {"plan": "pro"}
+
+
 async def test_a_store_without_rows_says_so(api: httpx.AsyncClient) -> None:
     found = await preview(api)
     assert (found["rows"], found["notes"]) == ([], ["There were no rows to show in the last 30 days."])
@@ -199,15 +228,6 @@ async def test_large_rows_make_no_large_answer(
     monkeypatch.setattr(sample, "SHOWN_BYTES", 20_000)
     await add(runtime, tenant, 9, properties='{"text": "' + "x" * 5000 + '"}')
     assert len((await preview(api))["rows"]) == 3
-
-
-@pytest.fixture
-async def locked(settings: Settings) -> AsyncIterator[None]:
-    other = await asyncpg.connect(settings.event_store_dsn)
-    async with other.transaction():
-        await other.execute("LOCK TABLE event_store.events IN ACCESS EXCLUSIVE MODE")
-        yield
-    await other.close()
 
 
 @pytest.mark.usefixtures("locked")
