@@ -13,7 +13,7 @@ from app.query.functions import FUNCTIONS
 from app.query.printing import hogql, schema
 from app.query.select import select_list
 from tests.factories import utc
-from tests.sources.test_postgres_expressions import CASES
+from tests.sources.answers import CASES
 
 WORDS = [
     *FUNCTIONS, *"()[]{},;.*+-/%=<>!?:|&^~@#$'\"`\\", "::", "||", "??", "->", "=~", "--", "/*", "*/", "'a'", "1", "0",
