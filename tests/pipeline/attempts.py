@@ -9,10 +9,11 @@ from uuid import UUID
 
 import pytest
 from prometheus_client import REGISTRY
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.engine import Sessions
-from app.destinations.base import Fence
+from app.destinations.base import Fence, Written
 from app.logs.lines import Line
 from app.models import Run
 from app.pipeline import execute as execute_module
@@ -77,6 +78,13 @@ def failing_with(error: Exception) -> Deliver:
         raise error
 
     return deliver
+
+
+async def cancelled_meanwhile(runtime: Runtime, claim: Claim, fence: Fence) -> Delivered:
+    """A delivery that is done when somebody has cancelled the run."""
+    async with runtime.sessions.begin() as session:
+        await session.execute(text("UPDATE runs SET status = 'Cancelled'"))
+    return Delivered(Written(1, 1))
 
 
 async def row(executor: Executor, run_id: UUID) -> Run:

@@ -6,11 +6,10 @@ from datetime import timedelta
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import text
 
 from app.backfills.repository import BackfillRepository
 from app.db.engine import Sessions
-from app.destinations.base import Fence, Written
+from app.destinations.base import Fence
 from app.errors import DataError, Transient
 from app.models import Export, Run, RunStatus
 from app.pipeline import execute as execute_module
@@ -18,7 +17,16 @@ from app.pipeline.deliver import Delivered
 from app.runs.claims import Claim, ClaimRepository
 from app.runs.repository import RunRepository
 from app.runtime import Runtime
-from tests.pipeline.attempts import WINDOW, claimed, completed_so_far, deliver_with, failing_with, losing_answers, row
+from tests.pipeline.attempts import (
+    WINDOW,
+    cancelled_meanwhile,
+    claimed,
+    completed_so_far,
+    deliver_with,
+    failing_with,
+    losing_answers,
+    row,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -151,13 +159,7 @@ async def test_a_run_cancelled_before_its_outcome_is_recorded_stays_cancelled(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     executor, claim = await claimed(runtime)
-
-    async def deliver(runtime: Runtime, claim: Claim, fence: Fence) -> Delivered:
-        async with runtime.sessions.begin() as session:
-            await session.execute(text("UPDATE runs SET status = 'Cancelled'"))
-        return Delivered(Written(1, 1))
-
-    deliver_with(monkeypatch, deliver)
+    deliver_with(monkeypatch, cancelled_meanwhile)
     before = completed_so_far()
     await losing_answers(executor, 1).execute(claim)
     assert (await row(executor, claim.run_id)).status == RunStatus.CANCELLED

@@ -3,12 +3,9 @@
 import pytest
 from sqlalchemy import text
 
-from app.destinations.base import Fence, Written
 from app.errors import DataError, Transient
-from app.pipeline.deliver import Delivered
-from app.runs.claims import Claim
 from app.runtime import Runtime
-from tests.pipeline.attempts import claimed, deliver_with, failing_with, told
+from tests.pipeline.attempts import cancelled_meanwhile, claimed, deliver_with, failing_with, told
 
 RANGE = "2026-01-01T00:00:00Z to 2026-01-01T01:00:00Z"
 
@@ -67,11 +64,5 @@ async def test_the_log_says_nothing_of_an_outcome_that_was_not_recorded(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     executor, claim = await claimed(runtime)
-
-    async def deliver(runtime: Runtime, claim: Claim, fence: Fence) -> Delivered:
-        async with runtime.sessions.begin() as session:
-            await session.execute(text("UPDATE runs SET status = 'Cancelled'"))
-        return Delivered(Written(1, 1))
-
-    deliver_with(monkeypatch, deliver)
+    deliver_with(monkeypatch, cancelled_meanwhile)
     assert await told(executor, claim) == [("INFO", f"Exporting {RANGE}")]
