@@ -9,7 +9,7 @@ import pytest
 from app.destinations import DESTINATIONS
 from app.destinations.base import Fence, Written
 from app.destinations.files import FORMAT_COMPRESSIONS
-from app.destinations.s3 import upload
+from app.destinations.objects import upload
 from app.embedded import Stack
 from app.errors import LeaseLost, RunError, SourceUnavailable
 from tests.destinations.harness import HARNESSES, UNFENCED, Harness, ScriptedFence, make_target

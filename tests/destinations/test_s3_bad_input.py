@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.destinations.s3 import upload
+from app.destinations.objects import upload
 from app.destinations.s3.errors import as_run_error, where
 from app.embedded import Stack
 from app.embedded.state import LOOPBACK, free_port

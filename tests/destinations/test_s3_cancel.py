@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.destinations.s3 import upload
+from app.destinations.objects import upload
 from tests.destinations.harness import S3Harness, make_target
 from tests.destinations.rows import make_tape
 from tests.destinations.s3_proxy import Request, S3Proxy, Verdict, error
@@ -70,7 +70,7 @@ async def test_a_store_that_never_answers_does_not_hold_up_a_cancelled_run(
     s3: S3Harness, proxy: S3Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upload, "CLEAN_UP_LIMIT", 0.05)
-    monkeypatch.setattr("app.destinations.s3.commit.CLEAN_UP_LIMIT", 0.05)
+    monkeypatch.setattr("app.destinations.objects.commit.CLEAN_UP_LIMIT", 0.05)
     silent = asyncio.Event()
 
     async def judge(_: Request) -> Verdict:

@@ -3,7 +3,7 @@
 import pytest
 
 from app.destinations.base import Earlier
-from app.destinations.s3 import upload
+from app.destinations.objects import upload
 from app.errors import Misconfigured, RunError, Throttled, Transient
 from tests.destinations.harness import S3Harness, ScriptedFence, make_target
 from tests.destinations.rows import make_tape, read_file

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.destinations.s3 import bucket, upload
+from app.destinations.objects import store, upload
 from app.destinations.s3.client import Connection, open_client
 from app.destinations.s3.config import S3Config
 from app.embedded import Stack
@@ -54,8 +54,8 @@ async def test_a_large_file_is_sent_in_parts_of_which_few_are_in_flight(
             arrived += 1
             peak = max(peak, arrived - answered)
             # Nothing is read ahead of the parts that are under way, and one that is being gathered.
-            assert tape.pulled <= 6 * (answered + bucket.PARTS_IN_FLIGHT + 1)
-            if arrived == bucket.PARTS_IN_FLIGHT:
+            assert tape.pulled <= 6 * (answered + store.PARTS_IN_FLIGHT + 1)
+            if arrived == store.PARTS_IN_FLIGHT:
                 slots_full.set()
             await slots_full.wait()
         return None
@@ -71,7 +71,7 @@ async def test_a_large_file_is_sent_in_parts_of_which_few_are_in_flight(
     sent = [request for request in proxy.seen if request.operation == "UploadPart"]
     assert sorted(request.part or 0 for request in sent) == [1, 2, 3, 4, 5]
     assert sorted(len(request.body) for request in sent)[1:] == [SMALLEST_PART] * 4
-    assert peak == bucket.PARTS_IN_FLIGHT
+    assert peak == store.PARTS_IN_FLIGHT
     assert proxy.operations[-2:] == ["CompleteMultipartUpload", "HeadObject"]
     [(key, data)] = (await s3.visible()).items()
     assert written.files[0].key == key

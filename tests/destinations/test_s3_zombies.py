@@ -11,7 +11,7 @@ import pytest
 
 from app import failpoints
 from app.destinations.base import Earlier
-from app.destinations.s3 import upload
+from app.destinations.objects import upload
 from app.errors import LeaseLost, RunError, Transient
 from tests.destinations.harness import S3Harness, ScriptedFence, make_target
 from tests.destinations.rows import Tape, make_tape

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from app.destinations.s3 import upload
+from app.destinations.objects import upload
 from tests.destinations.harness import S3Harness
 from tests.destinations.rows import Tape, make_batch
 from tests.destinations.s3_proxy import Request, Verdict

@@ -12,7 +12,8 @@ from typing import Any, Final
 from aiobotocore.config import AioConfig
 from botocore.retries.standard import ExponentialBackoff
 
-from app.destinations.s3 import client, upload
+from app.destinations.objects import upload
+from app.destinations.s3 import client
 from tests.worker.processes import HASTE, Worker, Workers
 from worker.__main__ import main
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.destinations.base import Written, WrittenFile
-from app.destinations.s3.bucket import ATTEMPT_KEY
+from app.destinations.objects.store import ATTEMPT_KEY
 from app.embedded import Stack
 from app.errors import Misconfigured
 from app.logs.lines import Line

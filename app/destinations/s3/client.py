@@ -13,7 +13,7 @@ from aiobotocore.session import AioSession, get_session
 from aiohttp import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from app.destinations.s3.bucket import CHANGING
+from app.destinations.s3.store import CHANGING
 from app.network import AddressRefused, Network
 
 if TYPE_CHECKING:

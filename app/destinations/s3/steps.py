@@ -9,9 +9,9 @@ from uuid import uuid4
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app.destinations.keys import join, render_prefix
-from app.destinations.s3.bucket import value_of
 from app.destinations.s3.client import Connection, create_arguments, open_client
 from app.destinations.s3.errors import LOST, as_run_error, unusable, where
+from app.destinations.s3.store import value_of
 from app.destinations.steps import NOT_CONFIGURED, Step, StepResult, Trial
 from app.errors import RunError
 from app.network import AddressRefused

@@ -12,9 +12,8 @@ from typing import Any, Final
 
 from app import failpoints
 from app.destinations.base import Earlier, Target
-from app.destinations.s3.bucket import NOTHING, Bucket, Seen
-from app.destinations.s3.errors import LOST, as_run_error, is_denied
-from app.destinations.s3.upload import CLEAN_UP_LIMIT, Upload
+from app.destinations.objects.store import NOTHING, ObjectStore, Seen
+from app.destinations.objects.upload import CLEAN_UP_LIMIT, Upload
 from app.errors import LeaseLost
 from app.streams import see_through
 
@@ -30,22 +29,20 @@ class Commit:
 
     def __init__(
         self,
-        bucket: Bucket,
+        store: ObjectStore,
         target: Target,
         earlier: Earlier,
         uploads: Sequence[Upload],
         manifest: Upload | None,
-        where: str,
     ) -> None:
         self.complete = False
         self.undeleted: tuple[str, ...] = ()
         self.reason = ""
-        self._bucket = bucket
+        self._store = store
         self._target = target
         self._earlier = earlier
         self._manifest = manifest
         self._uploads = [*uploads, *([manifest] if manifest is not None else [])]
-        self._where = where
 
     async def make(self, stem: str, names: Pattern[str]) -> None:
         """``stem`` is what all names of the window begin with, ``names`` are those that attempts may have used.
@@ -100,7 +97,7 @@ class Commit:
         """Delete what an earlier attempt or run has left and this one does not overwrite."""
         if not keys:
             return
-        seen = await asyncio.gather(*(self._bounded(self._bucket.look(key)) for key in keys), return_exceptions=True)
+        seen = await asyncio.gather(*(self._bounded(self._store.look(key)) for key in keys), return_exceptions=True)
         # Asked after the look, so what is deleted is nothing that a later attempt has written.
         await self._keep()
         there = [(key, one) for key, one in zip(keys, seen, strict=True) if one is not NOTHING]
@@ -109,7 +106,7 @@ class Commit:
         )
         failed = [(key, error) for (key, _), error in zip(there, ended, strict=True) if error is not None]
         for _, error in failed:
-            if not isinstance(error, LOST):
+            if not isinstance(error, self._store.lost):
                 raise error
         self.undeleted = tuple(key for key, _ in failed)
         self.reason = self._reason(failed[0][1]) if failed else ""
@@ -117,34 +114,31 @@ class Commit:
     async def _delete_one(self, key: str, seen: Seen | BaseException) -> None:
         if isinstance(seen, BaseException):
             raise seen
-        await self._bucket.delete(key, seen)
+        await self._store.delete(key, seen)
 
     async def _bounded(self, request: Coroutine[Any, Any, Any]) -> Any:
-        async with self._bucket.slots:
+        async with self._store.slots:
             return await request
 
     def _reason(self, error: BaseException) -> str:
         assert isinstance(error, Exception)
-        if is_denied(error):
-            return "Permission s3:DeleteObject is missing, or a policy of the bucket denies it."
-        return str(as_run_error(error, self._where))
+        return self._store.may_not_delete if self._store.is_denied(error) else str(self._store.run_error(error))
 
     async def _delete_leftovers(self) -> None:
         """What lost attempts at a window have left that no run has ever completed: nothing of it may stay."""
         await self._delete(self._earlier.stale)
-        run_id, _, _ = self._bucket.attempt.partition("/")
+        run_id, _, _ = self._store.attempt.partition("/")
         for upload in self._uploads if self._target.epoch > 1 else ():
-            seen = await self._bucket.look(upload.key)
+            seen = await self._store.look(upload.key)
             if seen.is_of(f"{run_id}/"):
-                await self._bucket.delete(upload.key, seen)
+                await self._store.delete(upload.key, seen)
 
     async def _abort_others(self, stem: str, names: Pattern[str]) -> None:
         """Abort uploads of attempts that were lost: their parts would be paid for, and such an attempt cannot complete
         one any more when it wakes. Where that is not permitted, they stay."""
         own = {upload.upload_id for upload in self._uploads}
-        with suppress(*LOST):
-            listed = await self._bucket.client.list_multipart_uploads(Bucket=self._bucket.name, Prefix=stem)
-            found = [(one["Key"], one["UploadId"]) for one in listed.get("Uploads", [])]
+        with suppress(*self._store.lost):
+            found = await self._store.uploads(stem)
             # Asked after the look: uploads of a later attempt are not among what was found.
             await self._keep()
             others = [
@@ -153,10 +147,8 @@ class Commit:
                 if upload_id not in own and (names.fullmatch(key) or key in self._earlier.stale)
             ]
             for key, upload_id in others:
-                with suppress(*LOST):
-                    await self._bucket.client.abort_multipart_upload(
-                        Bucket=self._bucket.name, Key=key, UploadId=upload_id
-                    )
+                with suppress(*self._store.lost):
+                    await self._store.abort(key, upload_id)
 
 
 async def clean_up(actions: Iterable[Coroutine[Any, Any, None]]) -> None:

@@ -1,4 +1,4 @@
-"""Putting files into a bucket: everything is sent first, and becomes visible only when all of it is there.
+"""Putting files into an object store: everything is sent first, and becomes visible only when all of it is there.
 
 A file is sent in parts as it is encoded, a few parts at a time, so memory is bounded whatever its size. The upload is
 completed by :meth:`Upload.commit`; until then the store lists nothing.
@@ -6,13 +6,12 @@ completed by :meth:`Upload.commit`; until then the store lists nothing.
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 from app import failpoints
 from app.destinations.base import WrittenFile
-from app.destinations.s3.bucket import HIDDEN, NOTHING, Bucket, Seen, value_of
-from app.destinations.s3.errors import LOST, is_conflict, may_have_worked
+from app.destinations.objects.store import HIDDEN, NOTHING, ObjectStore, Seen
 from app.errors import DataError, LeaseLost, Transient
 from app.streams import FileEnd, see_through
 
@@ -20,10 +19,9 @@ MIB: Final = 1024 * 1024
 PART_BYTES: Final = 8 * MIB
 """Of the first parts. Large enough that a request's latency does not count."""
 PARTS_PER_SIZE: Final = 2000
-"""Parts double in size after so many: the ceiling of 10,000 parts then lies at about half a
-terabyte."""
+"""Parts double in size after so many: the ceiling of 10,000 parts then lies at about half a terabyte."""
 MAX_PARTS: Final = 10_000
-"""S3's own limit."""
+"""S3's own limit; others take as many at the least."""
 CLEAN_UP_LIMIT: Final = 10.0
 """Seconds that cleaning up after a failed write may take, or that a cancelled one may put off its end, so as not to
 leave a request half-done. What is left after that is an upload that nobody sees."""
@@ -42,7 +40,7 @@ def largest_file() -> int:
 class Upload:
     """One file on its way. ``add`` until it is whole, then ``commit``; ``abort`` and ``retract`` leave nothing."""
 
-    def __init__(self, bucket: Bucket, key: str, parts: asyncio.TaskGroup | None) -> None:
+    def __init__(self, store: ObjectStore, key: str, parts: asyncio.TaskGroup | None) -> None:
         self.key = key
         self.rows = 0
         self.bytes = 0
@@ -51,19 +49,19 @@ class Upload:
         self.begun = False
         """Whether a commit may have made it visible."""
         self.visible = False
-        self._bucket = bucket
+        self._store = store
         self._tasks = parts
         self._gathered = bytearray()
         self._number = 0
-        self._etags: dict[int, str] = {}
+        self._parts: dict[int, str] = {}
         self._sent = 0
         self._own: Seen | None = None
         """What the store has under the key since our commit, when that is known."""
 
     @classmethod
-    def of_whole(cls, bucket: Bucket, key: str, data: bytes) -> "Upload":
+    def of_whole(cls, store: ObjectStore, key: str, data: bytes) -> "Upload":
         """A small file, sent in one piece by its commit."""
-        upload = cls(bucket, key, None)
+        upload = cls(store, key, None)
         upload.bytes = len(data)
         upload.end = FileEnd(hashlib.sha256(data).hexdigest(), None, None)
         upload._gathered += data
@@ -104,14 +102,14 @@ class Upload:
         :raises Transient: when somebody else changes the object at this moment, or the store holds another size than
             was sent.
         """
-        there = await self._reveal({"IfNoneMatch": "*"})
+        there = await self._reveal(NOTHING)
         if there is not None:
             # Asked after the look, so what was seen is nothing that a later attempt has written.
             if not await owns():
                 raise LeaseLost
-            there = await self._reveal(_unless_changed(there))
+            there = await self._reveal(there)
         if there is not None:
-            raise Transient(f"somebody else writes object '{self.key}' in bucket '{self._bucket.name}'")
+            raise Transient(f"{self._store.where}: somebody else writes object '{self.key}'")
         self.visible = True
         self.upload_id = None
 
@@ -120,14 +118,12 @@ class Upload:
         ignore."""
         if self.begun and (self._own is not None or await self._is_there()):
             assert self._own is not None
-            await self._bucket.delete(self.key, self._own)
+            await self._store.delete(self.key, self._own)
 
     async def abort(self) -> None:
         """Leave nothing behind. Errors are the caller's to ignore."""
         if self.upload_id is not None:
-            await self._bucket.client.abort_multipart_upload(
-                Bucket=self._bucket.name, Key=self.key, UploadId=self.upload_id
-            )
+            await self._store.abort(self.key, self.upload_id)
             self.upload_id = None
 
     async def _send(self, part: bytes) -> None:
@@ -139,74 +135,63 @@ class Upload:
         assert self._tasks is not None
         assert self.upload_id is not None
         self._number += 1
-        await self._bucket.slots.acquire()
+        await self._store.slots.acquire()
         self._tasks.create_task(self._send_part(self.upload_id, self._number, part))
 
     async def _create(self) -> None:
-        created = await self._bucket.client.create_multipart_upload(**self._bucket.create_arguments(self.key))
-        self.upload_id = value_of(created, "UploadId")
+        self.upload_id = await self._store.begin(self.key)
 
     async def _send_part(self, upload_id: str, number: int, part: bytes) -> None:
         try:
-            answer = await self._bucket.client.upload_part(
-                Bucket=self._bucket.name, Key=self.key, UploadId=upload_id, PartNumber=number, Body=part
-            )
-            self._etags[number] = value_of(answer, "ETag")
+            self._parts[number] = await self._store.send(self.key, upload_id, number, part)
             self._sent += len(part)
         finally:
-            self._bucket.slots.release()
+            self._store.slots.release()
         await failpoints.reach(failpoints.PART_SENT)
 
-    async def _reveal(self, condition: Mapping[str, str]) -> Seen | None:
-        """None: it is visible. Otherwise what is under the key instead, against the condition."""
+    async def _reveal(self, expected: Seen) -> Seen | None:
+        """None: it is visible. Otherwise what is under the key instead of what was expected there."""
         try:
-            etag = value_of(await self._request(condition), "ETag")
-        except LOST as error:
-            conflict = is_conflict(error)
+            etag = await self._request(expected)
+        except self._store.lost as error:
+            conflict = self._store.is_conflict(error)
             # Of the requests that the client has sent, the one before may have worked.
-            self.begun = conflict or may_have_worked(error)
+            self.begun = conflict or self._store.may_have_worked(error)
             if conflict:
-                there = await self._bucket.look(self.key)
+                there = await self._store.look(self.key)
                 return None if self._is_own(there) else there
             if not self.begun or not await self._is_there():
                 raise
             return None
         self.begun = True
-        self._own = Seen(self.bytes, self._bucket.attempt, etag)
-        seen = await self._bucket.look(self.key)
+        self._own = Seen(self.bytes, self._store.attempt, etag)
+        seen = await self._store.look(self.key)
         if seen is not HIDDEN and seen.size != self.bytes:
-            raise Transient(f"object '{self.key}' is not in bucket '{self._bucket.name}' as it was sent")
+            raise Transient(f"{self._store.where}: object '{self.key}' is not there as it was sent")
         return None
 
-    async def _request(self, condition: Mapping[str, str]) -> Mapping[str, Any]:
+    async def _request(self, expected: Seen) -> str:
         # Whatever interrupts it, it may have been heard.
         self.begun = True
         if self.upload_id is None:
-            arguments = self._bucket.create_arguments(self.key)
-            return await self._bucket.change("put_object", condition, **arguments, Body=bytes(self._gathered))
-        numbers = sorted(self._etags)
+            return await self._store.put(self.key, bytes(self._gathered), expected)
+        numbers = sorted(self._parts)
         assert numbers == list(range(1, self._number + 1)), f"parts {numbers} of {self._number}"
         assert self._sent == self.bytes, f"{self._sent} bytes sent of {self.bytes}"
-        parts = {"Parts": [{"PartNumber": number, "ETag": self._etags[number]} for number in numbers]}
-        place = {"Bucket": self._bucket.name, "Key": self.key, "UploadId": self.upload_id}
-        return await self._bucket.change("complete_multipart_upload", condition, **place, MultipartUpload=parts)
+        return await self._store.complete(
+            self.key, self.upload_id, [self._parts[number] for number in numbers], expected
+        )
 
     async def _is_there(self) -> bool:
         """Whether the store shows this very file, and not one that another attempt has put in its place."""
         try:
             async with asyncio.timeout(CLEAN_UP_LIMIT):
-                return self._is_own(await self._bucket.look(self.key))
-        except LOST:
+                return self._is_own(await self._store.look(self.key))
+        except self._store.lost:
             return False
 
     def _is_own(self, seen: Seen) -> bool:
-        own = (seen.size, seen.attempt) == (self.bytes, self._bucket.attempt)
+        own = (seen.size, seen.attempt) == (self.bytes, self._store.attempt)
         if own:
             self._own = seen
         return own
-
-
-def _unless_changed(seen: Seen) -> Mapping[str, str]:
-    if seen is HIDDEN:
-        return {}
-    return {"IfNoneMatch": "*"} if seen is NOTHING else {"IfMatch": seen.etag}
