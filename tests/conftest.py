@@ -19,9 +19,9 @@ from app import network
 from app.crypto import new_key
 from app.db.migrate import upgrade
 from app.embedded import Stack, open_stack
-from app.main import create_app
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
+from tests.apps import app_on
 from tests.http.callers import Tenant, make_tenant, open_client
 
 TEMPLATE = "template_migrated"
@@ -134,11 +134,9 @@ async def _execute(stack: Stack, statement: str) -> None:
 
 
 @pytest.fixture
-def app(settings: Settings, runtime: Runtime) -> FastAPI:
+def app(runtime: Runtime) -> FastAPI:
     """The application on the test's runtime: its database, its clock."""
-    application = create_app(settings)
-    application.state.runtime = runtime
-    return application
+    return app_on(runtime)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from app.settings import ENV_PREFIX, Settings
+from tests import preloaded
+from tests.preloaded import Process
 
 DEADLINE = 90.0
 """Seconds after which a command has failed rather than being slow."""
@@ -47,15 +48,8 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
     }
 
 
-async def start(env: Mapping[str, str], *arguments: str, cwd: Path | None = None) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "app.cli", *arguments),
-        env=env,
-        cwd=cwd,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+async def start(env: Mapping[str, str], *arguments: str, cwd: Path | None = None) -> Process:
+    return await preloaded.start("app.cli", *arguments, env=env, cwd=cwd, stdin=preloaded.PIPE)
 
 
 async def run(env: Mapping[str, str], *arguments: str, stdin: bytes = b"", cwd: Path | None = None) -> Done:
@@ -66,9 +60,7 @@ async def run(env: Mapping[str, str], *arguments: str, stdin: bytes = b"", cwd: 
 
 
 @asynccontextmanager
-async def serving(
-    env: Mapping[str, str], *arguments: str, stop: int
-) -> AsyncIterator[tuple[Any, asyncio.subprocess.Process]]:
+async def serving(env: Mapping[str, str], *arguments: str, stop: int) -> AsyncIterator[tuple[Any, Process]]:
     """A verb that prints its document when it is ready and runs on; ended with the signal ``stop``, and cleanly."""
     process = await start(env, *arguments)
     assert process.stdout is not None

@@ -3,7 +3,6 @@
 Its parts are the smallest that stores take, it waits a moment only for an answer, and tries again at once.
 """
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from botocore.retries.standard import ExponentialBackoff
 
 from app.destinations.objects import upload
 from app.destinations.s3 import client
+from tests import preloaded
 from tests.worker.processes import HASTE, Worker, Workers
 from worker.__main__ import main
 
@@ -28,9 +28,7 @@ async def start_hasty(workers: Workers, **settings: str) -> AsyncIterator[Worker
     log_file = workers.directory / f"hasty-{len(list(workers.directory.iterdir()))}.log"
     own = {f"BATCH_EXPORTS_{name.upper()}": value for name, value in {**HASTE, **settings}.items()}
     with log_file.open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", __name__, env={**workers.env, **own}, stdout=log, stderr=log
-        )
+        process = await preloaded.start(__name__, env={**workers.env, **own}, stdout=log, stderr=log)
     worker = Worker(process, log_file)
     try:
         yield worker

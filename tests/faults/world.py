@@ -12,12 +12,12 @@ from sqlalchemy import text
 
 from app.backfills.advance import Advancer
 from app.exports.due import DueWindows
-from app.main import create_app
 from app.models import Project
 from app.runs.claims import ClaimRepository
 from app.runtime import Runtime, open_runtime
 from app.scheduling.tick import Ticker
 from app.settings import Settings
+from tests.apps import app_on
 from tests.conftest import Clock
 from tests.factories import make_export
 from tests.faults.model import EVENTS_EVERY, ExportModel
@@ -97,9 +97,7 @@ async def open_world(settings: Settings, start: datetime) -> AsyncIterator[World
     clock.now = start
     async with open_runtime(settings, application_name="tests", clock=clock) as runtime:
         tenant = await add_tenant(runtime)
-        app = create_app(settings)
-        app.state.runtime = runtime
-        async with open_client(app, tenant) as api:
+        async with open_client(app_on(runtime), tenant) as api:
             world = World(runtime, clock, tenant, api)
             begin = start - timedelta(days=2)
             await world.execute(EVENTS, team_id=tenant.project_id, start=begin, step=EVENTS_EVERY)

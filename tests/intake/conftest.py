@@ -9,10 +9,10 @@ from fastapi import FastAPI
 from sqlalchemy import select
 
 from app.intake.service import Intake, open_intake
-from app.main import create_app
 from app.models import Project
 from app.runtime import Runtime
 from app.settings import Settings
+from tests.apps import app_on
 from tests.http.callers import Tenant
 from tests.intake.sending import ROOT
 
@@ -31,10 +31,7 @@ async def intake(intake_settings: Settings, runtime: Runtime) -> AsyncIterator[I
 
 @pytest.fixture
 def app(intake_settings: Settings, runtime: Runtime, intake: Intake) -> FastAPI:
-    application = create_app(intake_settings)
-    application.state.runtime = replace(runtime, settings=intake_settings)
-    application.state.intake = intake
-    return application
+    return app_on(replace(runtime, settings=intake_settings), intake)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from types_aiobotocore_s3 import S3Client
 from app.embedded import Stack
 from app.main import create_app
 from app.settings import Settings
+from tests import preloaded
+from tests.preloaded import Process
 
 DEADLINE = 120.0
 """Seconds after which a journey has failed rather than being slow."""
@@ -31,12 +32,7 @@ class Service:
 
     async def cli(self, *arguments: str, status: int = 0) -> Any:
         """Run a command with ``--json``; its document."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "app.cli", *arguments, "--json"),
-            env=self.env,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        process = await preloaded.start("app.cli", *arguments, "--json", env=self.env)
         out, err = await process.communicate()
         assert process.returncode == status, err.decode()
         return json.loads(out) if out else None
@@ -145,10 +141,10 @@ async def open_service(stack: Stack, settings: Settings) -> AsyncIterator[Servic
 
 
 @asynccontextmanager
-async def worker_process(service: Service, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def worker_process(service: Service, **settings: str) -> AsyncIterator[Process]:
     """A worker of its own; ended with SIGTERM, and expected to stop cleanly."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "worker"),
+    process = await preloaded.start(
+        "worker",
         env={**service.env, **{f"BATCH_EXPORTS_{name.upper()}": value for name, value in settings.items()}},
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +19,9 @@ from app.runs.claims import ClaimRepository
 from app.runtime import Runtime
 from app.scheduling.intervals import Window
 from app.settings import Settings
+from tests import preloaded
 from tests.factories import add_event, make_export, utc
+from tests.preloaded import Process
 
 DEADLINE = 30.0
 """Seconds after which a test has failed rather than being slow."""
@@ -43,7 +44,7 @@ _databases = itertools.cycle(range(1, 16))
 
 @dataclass(frozen=True)
 class Worker:
-    process: asyncio.subprocess.Process
+    process: Process
     log_file: Path
 
     @property
@@ -85,9 +86,7 @@ class Workers:
         log_file = self.directory / f"worker-{len(list(self.directory.iterdir()))}.log"
         own = {f"BATCH_EXPORTS_{name.upper()}": value for name, value in {**HASTE, **settings}.items()}
         with log_file.open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", *command), env={**self.env, **own}, stdout=log, stderr=log
-            )
+            process = await preloaded.start(*command, env={**self.env, **own}, stdout=log, stderr=log)
         worker = Worker(process, log_file)
         try:
             yield worker
