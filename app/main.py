@@ -16,6 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.backfills import routes as backfills
+from app.downloads import routes as downloads
 from app.exports import interval_routes, trial_routes
 from app.exports import routes as exports
 from app.http.body_limit import BodyLimit
@@ -56,7 +57,7 @@ ON_EVERY_MOUNT = (trial_routes.router, preview.router, exports.router, backfills
 IN_PROJECTS = (
     *(*ON_EVERY_MOUNT, integrations.router, notifications.router),
     *(runs.router, verification.router, logs.runs, backfills.router, backfills.retries, interval_routes.router),
-    ingestion_errors.router,
+    *(downloads.router, ingestion_errors.router),
 )
 MOUNTS = (
     Mount("projects", "/api/projects/{project_id}", IN_PROJECTS, in_project),
@@ -70,6 +71,7 @@ TAGS = [
     {"name": "connection tests", "description": "Trying out a destination, step by step. Nothing is stored."},
     {"name": "runs", "description": "One window of an export, on its way to the destination."},
     {"name": "backfills", "description": "A range of the past, exported window by window."},
+    {"name": "file downloads", "description": "What is exported once, on demand, to files that people download."},
     {"name": "intervals", "description": "What became of every interval of an export."},
     {"name": "logs", "description": "What runs have to say to people."},
     {"name": "intake", "description": "Events, as the SDKs of PostHog send them, and what was wrong with them."},

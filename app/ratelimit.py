@@ -31,11 +31,12 @@ log = structlog.get_logger(__name__)
 
 
 class RateLimit:
-    """Requests per caller and minute of the clock. Without a limit in the settings it does nothing."""
+    """Requests per caller and minute of the clock; what has no limit in the settings is not counted."""
 
     def __init__(self, settings: Settings, clock: Callable[[], datetime]) -> None:
         self._clock = clock
-        self._item = RateLimitItemPerMinute(settings.rate_limit_per_minute) if settings.rate_limit_per_minute else None
+        self._item = _per_minute(settings.rate_limit_per_minute)
+        self._counts = _per_minute(settings.count_rows_per_minute)
         self._pool = ConnectionPool.from_url(
             settings.redis_url.get_secret_value(), socket_connect_timeout=ANSWER_LIMIT, socket_timeout=ANSWER_LIMIT
         )
@@ -51,12 +52,19 @@ class RateLimit:
 
     async def admit(self, caller: str) -> None:
         """:raises RateLimited: when this minute's requests are used up."""
-        if self._item is None:
+        await self._admit(self._item, caller)
+
+    async def admit_count(self, caller: str) -> None:
+        """:raises RateLimited: when this minute's counts of rows are used up."""
+        await self._admit(self._counts, f"count:{caller}")
+
+    async def _admit(self, item: RateLimitItemPerMinute | None, caller: str) -> None:
+        if item is None:
             return
         now = self._clock()
         seconds = int(now.timestamp())
         # The minute is part of what is counted, so neither a second question nor Redis's clock tells when it is over.
-        if not await self._hit(self._item, caller, str(seconds // MINUTE), now):
+        if not await self._hit(item, caller, str(seconds // MINUTE), now):
             raise RateLimited(MINUTE - seconds % MINUTE)
 
     async def _hit(self, item: RateLimitItemPerMinute, caller: str, minute: str, now: datetime) -> bool:
@@ -78,3 +86,7 @@ class RateLimit:
     async def aclose(self) -> None:
         with suppress(RedisError, OSError):
             await self._pool.aclose()
+
+
+def _per_minute(most: int) -> RateLimitItemPerMinute | None:
+    return RateLimitItemPerMinute(most) if most else None

@@ -15,6 +15,7 @@ import structlog
 from arq.cron import CronJob, cron
 
 from app.backfills.advance import Advancer
+from app.downloads.cleaning import open_cleaner
 from app.exports.due import DueWindows
 from app.logs.lines import Log
 from app.logs.writer import open_log_writer
@@ -109,6 +110,7 @@ async def serve(settings: Settings) -> None:
             open_courier(runtime),
             open_sweeper(runtime, owner, logs),
             open_pruner(runtime),
+            open_cleaner(runtime),
         ):
             await WorkerProcess(runtime, owner, logs).serve(stopping)
     log.info("worker stopped", owner=owner)

@@ -53,6 +53,12 @@ class Stack:
             "BATCH_EXPORTS_ENCRYPTION_KEYS": str(self.state.remember("encryption_keys", new_key)),
             # The bucket of this stack, which is on the machine itself.
             "BATCH_EXPORTS_ALLOWED_PRIVATE_HOSTS": "127.0.0.1,localhost",
+            # File downloads go into the same bucket, beside what exports write there.
+            "BATCH_EXPORTS_DOWNLOAD_BUCKET_NAME": self.s3["bucket_name"],
+            "BATCH_EXPORTS_DOWNLOAD_REGION": self.s3["region"],
+            "BATCH_EXPORTS_DOWNLOAD_ENDPOINT_URL": self.s3["endpoint_url"],
+            "BATCH_EXPORTS_DOWNLOAD_ACCESS_KEY_ID": self.s3["aws_access_key_id"],
+            "BATCH_EXPORTS_DOWNLOAD_SECRET_ACCESS_KEY": self.s3["aws_secret_access_key"],
             # Jitter spreads the load of many exports; here somebody is waiting.
             "BATCH_EXPORTS_SCHEDULE_JITTER": "0",
         }

@@ -19,8 +19,9 @@ TOLD: Final = frozenset({RunStatus.FAILED, RunStatus.FAILED_RETRYABLE, RunStatus
 
 async def note_failure(session: AsyncSession, claim: Claim, status: RunStatus, error: RunError, now: datetime) -> None:
     """Have people told, once a day, and the failure counted towards pausing the export."""
-    if status in TOLD:
-        export = await session.get_one(Export, claim.export_id)
+    export = await session.get_one(Export, claim.export_id)
+    # Of an export that was deleted, or never was one in people's eyes, nobody wants to hear.
+    if status in TOLD and not export.deleted:
         notice = Notice.daily(
             Kind.RUN_FAILED,
             export,

@@ -38,6 +38,22 @@ def stored_filters(filters: Any, until: datetime) -> Sequence[Expression]:
         raise Misconfigured(f"the export's filters are not valid in this version ({error}); save them anew") from None
 
 
+def stored_result(
+    query: str, start: datetime | None, end: datetime | None
+) -> tuple[Sequence[Field], Sequence[Expression]]:
+    """Columns and conditions of a query of the model ``hogql``; the bounds are the values of its placeholders.
+
+    :raises Misconfigured: as above.
+    """
+    from app.query.result import parse_result
+
+    try:
+        result = parse_result(query).within(start, end)
+        return result.fields, result.conditions
+    except ValidationFailed as error:
+        raise Misconfigured(f"the export's query is not valid in this version ({error}); save it anew") from None
+
+
 def stored_fields(query: str | None) -> Sequence[Field] | None:
     """None: there is no query, and the destination's own columns are exported.
 

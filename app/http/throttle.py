@@ -24,3 +24,12 @@ async def throttle(request: Request) -> None:
     """
     if (key := sent_key(request)) is not None:
         await get_runtime(request).rate_limit.admit(hash_key(key).hex())
+
+
+async def throttle_counts(request: Request) -> None:
+    """Beside the limit on all requests, one on those that have rows counted.
+
+    :raises app.errors.RateLimited: as above.
+    """
+    if (key := sent_key(request)) is not None:
+        await get_runtime(request).rate_limit.admit_count(hash_key(key).hex())

@@ -1,6 +1,7 @@
 """The tables. Importing this package makes all of them known to the metadata."""
 
 from app.models.backfills import Backfill
+from app.models.downloads import Download
 from app.models.enums import BackfillStatus, DeliveryStatus, Interval, Model, RunStatus, SelectBy
 from app.models.events import EVENT_STORE_SCHEMA, Event, IngestionError, Person, PersonDistinctId, Retention
 from app.models.exports import Export
@@ -17,6 +18,7 @@ __all__ = [
     "Backfill",
     "BackfillStatus",
     "DeliveryStatus",
+    "Download",
     "Event",
     "Export",
     "IngestionError",

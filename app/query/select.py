@@ -1,5 +1,7 @@
 """The select list of an export of events (the contract's section 9.5): a whole query in, its columns out."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from sqlglot import exp
@@ -15,6 +17,7 @@ from app.query.tree import Expression, Field
 
 MOST_FIELDS: Final = 500
 
+_NONE: Final[Mapping[str, Expression]] = MappingProxyType({})
 _TABLE: Final = frozenset({"this", "alias", "only"})
 _WITHOUT_EFFECT: Final = frozenset({"expressions", "from_", "where", "order", "limit", "offset"})
 """Clauses that a query may have. Which rows are exported is not for it to say: all but the list is left aside."""
@@ -26,7 +29,7 @@ def select_list(query: str) -> tuple[Field, ...]:
     :raises ValidationFailed: in the contract's words.
     """
     try:
-        return _fields(_select(query))
+        return fields_of(_select(query))
     except NotParsed:
         raise ValidationFailed("Failed to parse query") from None
     except (Subquery, Unexportable) as error:
@@ -65,10 +68,14 @@ def _given(node: exp.Expr) -> set[str]:
     return {name for name, value in node.args.items() if value}
 
 
-def _fields(select: exp.Select) -> tuple[Field, ...]:
+def fields_of(select: exp.Select, constants: Mapping[str, Expression] = _NONE) -> tuple[Field, ...]:
+    """The columns of a select list; ``constants`` are values that have names in it.
+
+    :raises NotUnderstood: for a list that cannot be read.
+    """
     table = select.args["from_"].this.alias_or_name
     unreadable: set[str] = set()
-    names: set[str] = set()
+    names: set[str] = set(constants)
     for item in select.expressions:
         unreadable |= check_names(item, names, table)
         names |= {item.alias} if isinstance(item, exp.Alias) else set()
@@ -76,7 +83,7 @@ def _fields(select: exp.Select) -> tuple[Field, ...]:
         raise Unexportable(unreadable)
     fields: dict[str, Expression] = {}
     for item in select.expressions:
-        for alias, expression in _columns(item, fields, table).items():
+        for alias, expression in _columns(item, {**constants, **fields}, table).items():
             if alias in fields:
                 raise NotUnderstood(f"There are two columns named '{alias}'")
             if not alias:
@@ -87,7 +94,7 @@ def _fields(select: exp.Select) -> tuple[Field, ...]:
     return tuple(Field(alias, expression) for alias, expression in fields.items())
 
 
-def _columns(item: exp.Expr, aliases: dict[str, Expression], table: str) -> dict[str, Expression]:
+def _columns(item: exp.Expr, aliases: Mapping[str, Expression], table: str) -> dict[str, Expression]:
     if _is_star(item, table):
         return dict(COLUMNS)
     named = isinstance(item, exp.Alias)

@@ -16,6 +16,8 @@ BY_INGESTION: Final[Mapping[str, str]] = {
     "versions of them have been deleted, retry the run.",
     Model.SESSIONS: "The run selected sessions as they stood when its interval ended, which never changes: unless "
     "events have been deleted, retry the run.",
+    Model.HOGQL: "The query reads events as they are when it is read: those that came or went since are "
+    "the difference. Ask for a new download.",
 }
 
 

@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy import text
 
 from app.main import MOUNTS
-from app.models import Export, NotificationChannels, Run
+from app.models import Download, Export, NotificationChannels, Run
 from app.notifications.notices import Kind, Notice
 from app.notifications.outbox import Outbox
 from app.runtime import Runtime
@@ -92,6 +92,8 @@ async def ids(runtime: Runtime, tenant: Tenant, api: httpx.AsyncClient) -> dict[
             created_at=runtime.clock(),
         )
         session.add(run)
+        await session.flush()
+        session.add(Download(run_id=run.id, project_id=row.project_id, expires_at=utc(2026, 7, 1)))
         config = {"name": NAME, "endpoint_url": "https://objects.test"}
         sealed = runtime.cipher.seal({"secret": "whsec_" + "A" * 32})
         channels = {"webhook_url": f"https://db.example.com/{NAME}", "webhook_secret": sealed, "emails": ["a@b.test"]}
@@ -104,6 +106,8 @@ async def ids(runtime: Runtime, tenant: Tenant, api: httpx.AsyncClient) -> dict[
         "organization_id": tenant.organization_id,
         "export_id": export["id"],
         "run_id": run.id,
+        "download_id": run.id,
+        "part": 0,
         "backfill_id": backfill.id,
         "integration_id": integration.id,
     }
@@ -122,6 +126,7 @@ async def state(runtime: Runtime, tenant: Tenant) -> list[Any]:
         "runs": "project_id",
         "backfills": "project_id",
         "integrations": "project_id",
+        "downloads": "project_id",
         "notification_channels": "project_id",
         "notification_deliveries": "project_id",
         "projects": "id",
