@@ -14,9 +14,17 @@ from tests.http.callers import Tenant, created, error, invalid, refused
 
 URL = "https://us.i.posthog.com/batch/"
 
+SAS = "AccountName=exports;SharedAccessSignature=sig=the-secret-key"
+
 
 async def azure(runtime: Runtime, tenant: Tenant) -> int:
-    return await add_integration(runtime, tenant.project_id, "azure-blob", {}, {"connection_string": "the-secret-key"})
+    return await add_integration(
+        runtime,
+        tenant.project_id,
+        "azure-blob",
+        {},
+        {"connection_string": SAS},
+    )
 
 
 async def test_azure_with_an_integration(api: httpx.AsyncClient, runtime: Runtime, tenant: Tenant) -> None:

@@ -24,7 +24,12 @@ VALID = (
     Documents("aws-s3", {"name": "Lake", "aws_account_id": "123456789012"}, KEYS, "Lake"),
     Documents("aws-s3", {"name": "Lake by role", "aws_role_arn": ROLE}, {}, "Lake by role"),
     Documents("s3-compatible", {"name": "Archive", "endpoint_url": "https://objects.test:9000"}, KEYS, "Archive"),
-    Documents("azure-blob", {}, {"connection_string": f"AccountKey={SECRET}"}, "azure-blob"),
+    Documents(
+        "azure-blob",
+        {},
+        {"connection_string": f"AccountName=exports;SharedAccessSignature=sv=2023-11-03&sig={SECRET}"},
+        "azure-blob",
+    ),
     Documents(
         "postgresql",
         {"host": "db.test", "port": 6432, "user": "exports", "ssl_mode": "verify-full", "ssl_root_cert": "PEM"},
