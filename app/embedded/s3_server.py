@@ -2,6 +2,7 @@
 
 moto keeps objects in memory. Around it, this program loads them from the directory at the start and writes every object
 that a request has changed there, before the answer leaves; and it refuses access keys other than its own, as S3 does.
+STS is answered too, for roles: its own key may assume any, and the session's key is as good as its own while it lasts.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -26,7 +28,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from app.embedded.s3 import BUCKET, REGION
 from app.embedded.state import LOOPBACK
 
-CREDENTIAL = re.compile(r"Credential=([^/]+)/")
+CREDENTIAL = re.compile(r"Credential=([^/]+)/[^/]+/[^/]+/([^/]+)/")
 Respond = Callable[..., Any]
 
 
@@ -98,8 +100,11 @@ class Application:
         self._access_key_id = access_key_id
 
     def __call__(self, environ: dict[str, Any], start_response: Respond) -> Iterable[bytes]:
-        if (refusal := self._refusal(environ)) is not None:
-            return self._refuse(environ, start_response, "403 Forbidden", refusal)
+        key, service, token = _signed_by(environ)
+        if (refusal := self._refusal(key, token)) is not None:
+            return self._refuse(environ, start_response, *refusal, service=service)
+        if service == "sts":
+            return [b"".join(self._moto(environ, start_response))]
         if (broken := self._broken_rule(environ)) is not None:
             # Read all the same: what is left of a request would pass for the next one.
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -110,8 +115,13 @@ class Application:
             self._mirror.update(bucket)
         return [body]
 
-    def _refuse(self, environ: dict[str, Any], start_response: Respond, status: str, code: str) -> Iterable[bytes]:
-        body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code></Error>'.encode()
+    def _refuse(
+        self, environ: dict[str, Any], start_response: Respond, status: str, code: str, *, service: str | None = "s3"
+    ) -> Iterable[bytes]:
+        error = f"<Error><Code>{code}</Code></Error>"
+        if service == "sts":  # which has another name for it, and a document around it
+            error = f"<ErrorResponse>{error.replace('InvalidAccessKeyId', 'InvalidClientTokenId')}</ErrorResponse>"
+        body = f'<?xml version="1.0" encoding="UTF-8"?>{error}'.encode()
         start_response(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
@@ -136,12 +146,34 @@ class Application:
             return "404 Not Found", "NoSuchKey"
         return None if wanted.strip('"') == there.etag.strip('"') else ("412 Precondition Failed", "PreconditionFailed")
 
-    def _refusal(self, environ: dict[str, Any]) -> str | None:
-        signed = environ.get("HTTP_AUTHORIZATION") or unquote(environ.get("QUERY_STRING", ""))
-        found = CREDENTIAL.search(signed)
-        if found is None:
-            return "AccessDenied"
-        return None if found[1] == self._access_key_id else "InvalidAccessKeyId"
+    def _refusal(self, key: str | None, token: str | None) -> tuple[str, str] | None:
+        """Status and code for credentials that are not our own, nor of a session that we have given out."""
+        if key is None:
+            return "403 Forbidden", "AccessDenied"
+        if key == self._access_key_id and token is None:
+            return None
+        if (session := _session(key)) is None:
+            return "403 Forbidden", "InvalidAccessKeyId"
+        if token != session.session_token:
+            return "400 Bad Request", "InvalidToken"
+        over = session.expiration.replace(tzinfo=UTC) <= datetime.now(UTC)
+        return ("400 Bad Request", "ExpiredToken") if over else None
+
+
+def _signed_by(environ: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
+    """Access key, service and session token of a request."""
+    signed = environ.get("HTTP_AUTHORIZATION") or unquote(environ.get("QUERY_STRING", ""))
+    found = CREDENTIAL.search(signed)
+    in_query = parse_qs(environ.get("QUERY_STRING", "")).get("X-Amz-Security-Token", [None])[0]
+    return *(found.groups() if found is not None else (None, None)), environ.get("HTTP_X_AMZ_SECURITY_TOKEN", in_query)
+
+
+def _session(key: str) -> Any:
+    """What moto remembers of a session whose key this is."""
+    from moto.sts.models import sts_backends  # a tenth of a second, that only exports by role need
+
+    found = (backend["aws"].get_assumed_role_from_access_key(key) for backend in list(sts_backends.values()))
+    return next((session for session in found if session is not None), None)
 
 
 class _Quiet(WSGIRequestHandler):

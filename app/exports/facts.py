@@ -84,7 +84,8 @@ class Facts:
         repository = IntegrationRepository(self._unit.session)
         for project_id, number in asked:
             found = await repository.for_use([project_id], number)
-            linked = open_linked(found, self._unit.runtime.cipher) if found is not None else None
+            runtime = self._unit.runtime
+            linked = open_linked(found, runtime.cipher, runtime.settings) if found is not None else None
             self._integrations[project_id, number] = linked
         hosts = bool(self.names.missing)
         if hosts:

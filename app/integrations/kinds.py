@@ -5,12 +5,20 @@ is never shown; every other key belongs into ``config``. Keys are named as desti
 keys are laid over those of the destination's config.
 """
 
+import re
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
+
+from app.destinations.azure_blob.connection import Connection
+from app.destinations.s3.roles import Identity, Options, external_id
+
+ROLE: Final = re.compile(r"arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/([!-.0-~]+/)*[A-Za-z0-9_+=,.@-]{1,64}", re.ASCII)
 
 
 class _SecretMark:
@@ -78,6 +86,15 @@ class Credentials(BaseModel):
         """Fields without which the others are of no use."""
         return ()
 
+    def issued(self, organization_id: UUID, project_id: int) -> dict[str, str]:
+        """What the service itself adds to ``config``: nobody may choose it."""
+        return {}
+
+    @classmethod
+    def lent(cls, config: Mapping[str, Any], settings: Options) -> dict[str, Any]:
+        """What of the service's own goes along whenever a destination uses it; never stored, never shown."""
+        return {}
+
     @classmethod
     def secrets(cls) -> frozenset[str]:
         """The keys of ``sensitive_config``."""
@@ -94,6 +111,12 @@ def _marks(annotation: Any, metadata: list[Any]) -> list[Any]:
     return [*metadata, *inner]
 
 
+def _role(value: str) -> str:
+    if ROLE.fullmatch(value) is None:
+        raise PydanticCustomError("invalid", "Enter the ARN of a role: 'arn:aws:iam::123456789012:role/name'.")
+    return value
+
+
 class AwsS3(Credentials):
     """Either a role that the service may assume, or a pair of keys."""
 
@@ -101,13 +124,22 @@ class AwsS3(Credentials):
 
     name: Text
     aws_account_id: Text | None = None
-    aws_role_arn: Text | None = None
+    aws_role_arn: Annotated[Text, AfterValidator(_role)] | None = None
     aws_access_key_id: Secret | None = None
     aws_secret_access_key: Secret | None = None
 
     def needed(self) -> tuple[str, ...]:
         pair = ("aws_access_key_id", "aws_secret_access_key")
         return pair if self.aws_role_arn is None or any(getattr(self, key) for key in pair) else ()
+
+    def issued(self, organization_id: UUID, project_id: int) -> dict[str, str]:
+        """For the trust policy of the role."""
+        return {"aws_external_id": external_id(organization_id, project_id)} if self.aws_role_arn is not None else {}
+
+    @classmethod
+    def lent(cls, config: Mapping[str, Any], settings: Options) -> dict[str, Any]:
+        """As whom the role is assumed."""
+        return {"aws_identity": Identity.of(settings)} if config.get("aws_role_arn") else {}
 
 
 class S3Compatible(Credentials):
@@ -119,10 +151,19 @@ class S3Compatible(Credentials):
     aws_secret_access_key: Secret
 
 
+def _connection_string(value: str) -> str:
+    try:
+        Connection.parse(value)
+    except ValueError as error:
+        # In the parser's own words, which repeat nothing of it.
+        raise PydanticCustomError("invalid", "It cannot be used: {reason}.", {"reason": str(error)}) from None
+    return value
+
+
 class AzureBlob(Credentials):
     kind = "azure-blob"
 
-    connection_string: Secret
+    connection_string: Annotated[Secret, AfterValidator(_connection_string)]
 
 
 class PostgreSQL(Credentials):

@@ -21,7 +21,9 @@ class IntegrationService:
     async def create(self, body: Draft[IntegrationWrite]) -> IntegrationRead:
         """:raises ValidationFailed: for an unknown kind, or keys that the kind does not have, wants or takes so."""
         fields = body.check()
-        config, secrets = split(check(fields.kind, fields.config, fields.sensitive_config))
+        credentials = check(fields.kind, fields.config, fields.sensitive_config)
+        config, secrets = split(credentials)
+        config |= credentials.issued(self._access.organization_id, self._access.project_id)
         now = self._runtime.clock()
         integration = Integration(
             project_id=self._access.project_id,

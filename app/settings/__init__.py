@@ -10,16 +10,19 @@ from pydantic import Field, ValidationError, model_validator
 
 from app.errors import SetupError
 from app.settings.api import ApiSettings, LimitSettings
+from app.settings.downloads import DownloadSettings
 from app.settings.intake import IntakeSettings
 from app.settings.kinds import ENV_PREFIX
 from app.settings.notifications import NotificationSettings
-from app.settings.services import DatabaseSettings, NetworkSettings, RedisSettings, SecuritySettings
+from app.settings.services import AwsSettings, DatabaseSettings, NetworkSettings, RedisSettings, SecuritySettings
 from app.settings.work import LogSettings, RunSettings, WorkerSettings
 
 __all__ = [
     "ENV_PREFIX",
     "ApiSettings",
+    "AwsSettings",
     "DatabaseSettings",
+    "DownloadSettings",
     "IntakeSettings",
     "LimitSettings",
     "LogSettings",
@@ -38,6 +41,7 @@ class Settings(
     DatabaseSettings,
     RedisSettings,
     SecuritySettings,
+    AwsSettings,
     ApiSettings,
     LimitSettings,
     IntakeSettings,
@@ -45,6 +49,7 @@ class Settings(
     RunSettings,
     LogSettings,
     WorkerSettings,
+    DownloadSettings,
     NotificationSettings,
 ):
     """All settings of one process. Frozen; made once, at the composition root."""

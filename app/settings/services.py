@@ -1,8 +1,9 @@
 """What a process connects to, and how it keeps what it must not show."""
 
 from datetime import timedelta
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from app.settings.kinds import Group, Hosts, Seconds, Secrets, Texts
 
@@ -53,6 +54,42 @@ class SecuritySettings(Group):
         description="Fernet keys for destination credentials at rest, newest first, comma-separated. "
         "Make one with: openssl rand -base64 32 | tr '+/' '-_'",
     )
+
+
+class AwsSettings(Group):
+    """Who this service is to AWS. It assumes the roles that integrations name as this, and uses it for nothing else."""
+
+    aws_access_key_id: SecretStr | None = Field(
+        None,
+        min_length=1,
+        description="The service's own AWS access key, which assumes the roles that integrations name. Without one, "
+        "and without AWS_IDENTITY_OF_HOST, it assumes none.",
+    )
+    aws_secret_access_key: SecretStr | None = Field(None, min_length=1, description="The secret of AWS_ACCESS_KEY_ID.")
+    aws_session_token: SecretStr | None = Field(
+        None, min_length=1, description="Of AWS_ACCESS_KEY_ID, where that is a temporary one."
+    )
+    aws_identity_of_host: bool = Field(
+        False,
+        description="Assume roles as whoever the host is to AWS (environment, profile, container, instance), instead "
+        "of with a key.",
+    )
+    aws_sts_region: str = Field(
+        "us-east-1", pattern=r"^[a-z0-9-]+$", description="Where roles are assumed. Exports to any region can use them."
+    )
+    aws_sts_endpoint: str | None = Field(
+        None, pattern=r"^https?://[^\s/@]+/?$", description="Where roles are assumed, if that is not Amazon's own STS."
+    )
+
+    @model_validator(mode="after")
+    def _there_is_one_identity(self) -> Self:
+        if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
+            raise ValueError("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together")
+        if self.aws_session_token is not None and self.aws_access_key_id is None:
+            raise ValueError("AWS_SESSION_TOKEN goes with AWS_ACCESS_KEY_ID")
+        if self.aws_identity_of_host and self.aws_access_key_id is not None:
+            raise ValueError("AWS_IDENTITY_OF_HOST and AWS_ACCESS_KEY_ID cannot both be set")
+        return self
 
 
 class NetworkSettings(Group):

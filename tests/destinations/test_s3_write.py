@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from app.destinations.objects import store, upload
-from app.destinations.s3.client import Connection, open_client
 from app.destinations.s3.config import S3Config
 from app.embedded import Stack
 from app.errors import DataError
-from tests.destinations.harness import NETWORK, RUN_ID, S3Harness, make_target
+from tests.destinations.harness import RUN_ID, S3Harness, make_target
 from tests.destinations.rows import START, Tape, make_batch, make_tape, read_file
 from tests.destinations.s3_proxy import Request, S3Proxy, Verdict
 
@@ -226,47 +225,6 @@ async def test_prefix_variables_come_from_the_end_of_the_window(s3: S3Harness) -
     assert file.key.endswith("/2026/03/02/events/2026-03-01T00:00:00+00:00-2026-03-02T00:00:00+00:00.jsonl")
     assert not file.key.startswith("/")
     assert "//" not in file.key
-
-
-@pytest.mark.parametrize("parts", [False, True], ids=["one put", "parts"])
-async def test_encryption_is_asked_for(
-    s3: S3Harness, proxy: S3Proxy, monkeypatch: pytest.MonkeyPatch, parts: bool
-) -> None:
-    if parts:
-        monkeypatch.setattr(upload, "PART_BYTES", SMALLEST_PART)
-    destination = s3.make(endpoint_url=proxy.url, encryption="aws:kms", kms_key_id="key/1")
-    tape = large_tape() if parts else make_tape()
-    await destination.write(tape.play(), make_target(destination))
-    asked = {
-        request.operation: (
-            request.headers.get("x-amz-server-side-encryption"),
-            request.headers.get("x-amz-server-side-encryption-aws-kms-key-id"),
-        )
-        for request in proxy.seen
-    }
-    creates = "CreateMultipartUpload" if parts else "PutObject"
-    assert asked.pop(creates) == ("aws:kms", "key/1")
-    assert set(asked.values()) == {(None, None)}
-
-
-async def test_no_encryption_is_asked_for_by_default(s3: S3Harness, proxy: S3Proxy) -> None:
-    destination = s3.make(endpoint_url=proxy.url)
-    await destination.write(make_tape().play(), make_target(destination))
-    assert not [name for request in proxy.seen for name in request.headers if "encryption" in name]
-
-
-@pytest.mark.parametrize(
-    ("config", "address"),
-    [
-        ({"endpoint_url": "http://store:9000"}, "http://store:9000/exports/key"),
-        ({"endpoint_url": "http://store:9000", "use_virtual_style_addressing": True}, "http://exports.store:9000/key"),
-        ({"endpoint_url": None}, "https://exports.s3.amazonaws.com/key"),
-    ],
-)
-async def test_the_bucket_is_addressed_as_set(stack: Stack, config: dict[str, Any], address: str) -> None:
-    async with open_client(Connection.of({**stack.s3, **config}), NETWORK) as client:
-        url = await client.generate_presigned_url("put_object", Params={"Bucket": "exports", "Key": "key"})
-    assert url.split("?", 1)[0] == address
 
 
 def test_printing_a_config_shows_no_credentials(stack: Stack) -> None:

@@ -10,6 +10,8 @@ from fastapi import FastAPI
 from app.destinations.base import Unfenced, Written
 from app.embedded import Stack
 from app.errors import Unsupported
+from app.exports.repository import ExportRepository
+from app.integrations.linked import SealedIntegration
 from app.models import Export
 from app.pipeline.deliver import deliver
 from app.runs.claims import Claim
@@ -99,8 +101,9 @@ async def test_types_that_take_no_integration_say_so(
     assert refused(answer) == (400, invalid(detail, "destination"))
 
 
-def claim_of(export: dict[str, Any], sealed: bytes) -> Claim:
+def claim_of(export: dict[str, Any], sealed: bytes, integration: SealedIntegration | None) -> Claim:
     return make_claim(
+        integration=integration,
         export_id=UUID(export["id"]),
         project_id=export["team_id"],
         destination_type=export["destination"]["type"],
@@ -114,7 +117,11 @@ async def deliver_export(runtime: Runtime, export: dict[str, Any]) -> Written:
     async with runtime.sessions.begin() as session:
         row = await session.get_one(Export, UUID(export["id"]))
         await add_event(session, row.project_id, utc(2026, 3, 1))
-    return (await deliver(runtime, claim_of(export, row.destination_config), Unfenced())).written
+        found = await ExportRepository(session).integration(row.id)
+        linked = None
+        if found is not None:
+            linked = SealedIntegration(found.id, found.kind, found.config, found.sensitive_config)
+    return (await deliver(runtime, claim_of(export, row.destination_config, linked), Unfenced())).written
 
 
 async def test_a_run_uses_the_integration_over_the_config(
@@ -133,10 +140,12 @@ async def test_a_run_uses_the_integration_over_the_config(
     assert (await deliver_export(runtime, export)).rows == 1
 
 
-async def test_a_run_cannot_assume_a_role_yet(api: httpx.AsyncClient, runtime: Runtime, tenant: Tenant) -> None:
+async def test_a_run_assumes_no_role_where_the_service_has_no_identity(
+    api: httpx.AsyncClient, runtime: Runtime, tenant: Tenant
+) -> None:
     number = await add_integration(runtime, tenant.project_id, "aws-s3", {"aws_role_arn": "arn:aws:iam::1:role/r"})
     export = await created(api, body("AwsS3", PLACE, number))
-    with pytest.raises(Unsupported, match="cannot assume AWS roles yet"):
+    with pytest.raises(Unsupported, match="it has no AWS identity of its own"):
         await deliver_export(runtime, export)
 
 

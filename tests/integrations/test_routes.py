@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
+from app.destinations.s3.roles import external_id
 from app.models import Integration
 from app.runtime import Runtime
 from tests.http.callers import NOT_FOUND, Tenant, add_tenant, error, invalid, open_client, refused
@@ -34,7 +35,7 @@ async def test_an_integration_is_shown_without_its_secrets_and_kept_with_them(
         {
             "id": integration["id"],
             "kind": documents.kind,
-            "config": documents.config,
+            "config": {**documents.config, **external_id_of(tenant, documents)},
             "display_name": documents.display_name,
             "created_at": "2026-06-01T12:00:00Z",
             "created_by": str(tenant.key_id),
@@ -49,6 +50,22 @@ async def test_an_integration_is_shown_without_its_secrets_and_kept_with_them(
         row = (await session.scalars(select(Integration))).one()
     assert SECRET.encode() not in row.sensitive_config
     assert runtime.cipher.open(row.sensitive_config) == documents.sensitive_config
+
+
+def external_id_of(tenant: Tenant, documents: Documents) -> dict[str, str]:
+    """Of the project, whatever the integration: it is what the role's trust policy asks for."""
+    if "aws_role_arn" not in documents.config:
+        return {}
+    return {"aws_external_id": external_id(tenant.organization_id, tenant.project_id)}
+
+
+async def test_an_external_id_is_not_chosen_by_who_comes_with_it(api: httpx.AsyncClient) -> None:
+    config = {"name": "n", "aws_role_arn": "arn:aws:iam::123456789012:role/r", "aws_external_id": "another's"}
+    answer = await api.post("/integrations/", json={"kind": "aws-s3", "config": config})
+    assert refused(answer) == (
+        400,
+        invalid("Integration of kind 'aws-s3' has unknown field/s: 'aws_external_id'", "config"),
+    )
 
 
 async def test_a_list_has_pages_newest_first_in_as_many_statements_whatever_it_holds(

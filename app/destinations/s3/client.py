@@ -1,18 +1,16 @@
 """The S3 client of one write."""
 
-import socket
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
 from aiobotocore.config import AioConfig
-from aiobotocore.session import AioSession, get_session
-from aiohttp import AddrInfoType
-from aiohttp.abc import AbstractResolver, ResolveResult
 
+from app.destinations.guard import Guard
+from app.destinations.s3.roles import Role, assume, session_name, shared_session
 from app.destinations.s3.store import CHANGING
 from app.network import AddressRefused, Network
 
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
 
 MAX_RETRIES: Final = 5
 """Of one request, by the client itself, with its backoff (the contract's section 10.1)."""
+AMAZON: Final = re.compile(r"(?:.+\.)?amazonaws\.com(?:\.cn)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,41 +31,54 @@ class Connection:
     secret_key: str = field(repr=False)
     endpoint_url: str | None = field(default=None, repr=False)
     virtual_style: bool = False
+    checksums: bool = False
+    """Whether the store keeps checksums with its objects."""
+    role: Role | None = None
+    """In which requests are made, instead of with keys."""
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
+        """:raises app.errors.RunError: for a role that this service cannot assume."""
+        endpoint = settings.get("endpoint_url") or None
         return cls(
             region=settings["region"],
             access_key=settings.get("aws_access_key_id") or "",
             secret_key=settings.get("aws_secret_access_key") or "",
-            endpoint_url=settings.get("endpoint_url") or None,
+            endpoint_url=endpoint,
             virtual_style=bool(settings.get("use_virtual_style_addressing")),
+            checksums=endpoint is None or _is_amazon(endpoint),
+            role=Role.of(settings),
         )
 
 
 @asynccontextmanager
 async def open_client(
-    connection: Connection, network: Network, *, retries: int | None = None, timeout: float = 60
+    connection: Connection, network: Network, *, attempt: str = "", retries: int | None = None, timeout: float = 60
 ) -> AsyncIterator["S3Client"]:
     """``retries`` of one request, and seconds that an answer may take.
 
     :raises AddressRefused: for an endpoint that may not be connected to.
+    :raises NotAssumed: when the connection's role cannot be assumed.
     :raises ValueError, botocore.exceptions.BotoCoreError: for settings with which no request can be made.
     """
     # Without keys of its own, the SDK would look for the service's. An empty one is never looked up.
-    if not connection.access_key or not connection.secret_key:
+    if connection.role is None and not (connection.access_key and connection.secret_key):
         raise ValueError("no credentials")
     # An address in figures never reaches the resolver.
     host = urlsplit(connection.endpoint_url).hostname if connection.endpoint_url else None
     if host and network.judge(host) is False:
         raise AddressRefused
-    client = _session().create_client(
+    retries = MAX_RETRIES if retries is None else retries
+    session = shared_session()
+    if connection.role is not None:
+        session = await assume(connection.role, session_name(attempt), retries=retries, timeout=timeout)
+    client = session.create_client(
         "s3",
         region_name=connection.region,
         endpoint_url=connection.endpoint_url,
-        aws_access_key_id=connection.access_key,
-        aws_secret_access_key=connection.secret_key,
-        config=_client_config(connection, network, MAX_RETRIES if retries is None else retries, timeout),
+        aws_access_key_id=connection.access_key or None,
+        aws_secret_access_key=connection.secret_key or None,
+        config=_client_config(connection, network, retries, timeout),
     )
     async with client as opened:
         yield opened
@@ -88,57 +100,16 @@ def create_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
     if settings.get("encryption") is None:
         return {}
     arguments = {"ServerSideEncryption": settings["encryption"]}
-    if settings.get("kms_key_id") is not None:
+    if settings.get("kms_key_id"):
         arguments["SSEKMSKeyId"] = settings["kms_key_id"]
     return arguments
 
 
-class Guard(AbstractResolver):
-    """Resolves names for each connection anew, and lets only those addresses be connected to that are allowed.
-
-    The HTTP client follows redirections, and asks no resolver about an address in figures: so each socket is looked at
-    once more when it is made.
-    """
-
-    def __init__(self, network: Network) -> None:
-        self._network = network
-        self._vetted: set[str] = set()
-        """Addresses of names that are allowed wherever they lead."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        addresses = await self._network.vet(host)
-        self._vetted.update(addresses)
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in addresses
-        ]
-
-    def open_socket(self, info: AddrInfoType) -> socket.socket:
-        """:raises AddressRefused: before anything is connected to."""
-        family, kind, protocol, _, address = info
-        host = str(address[0])
-        if host not in self._vetted and not self._network.allows([host]):
-            raise AddressRefused
-        return socket.socket(family, kind, protocol)
-
-    async def close(self) -> None:
-        """Nothing is held."""
-
-
-@cache
-def _session() -> AioSession:
-    """Shared by all writes, for it keeps the description of the service: parsing that anew for each would hold up the
-    event loop for a tenth of a second."""
-    return get_session()
+def _is_amazon(endpoint: str) -> bool:
+    try:
+        return AMAZON.fullmatch(urlsplit(endpoint).hostname or "") is not None
+    except ValueError:
+        return False
 
 
 def _client_config(connection: Connection, network: Network, retries: int, timeout: float) -> AioConfig:
@@ -148,8 +119,10 @@ def _client_config(connection: Connection, network: Network, retries: int, timeo
         connect_timeout=5,
         read_timeout=timeout,
         retries={"mode": "standard", "max_attempts": retries},
-        s3={"addressing_style": "virtual" if connection.virtual_style else usual},
-        # The SDK's newer default sends trailing checksums, which many compatible stores refuse.
+        # Every request is signed together with the SHA-256 of its body, which every store checks.
+        s3={"addressing_style": "virtual" if connection.virtual_style else usual, "payload_signing_enabled": True},
+        # The SDK's newer default sends checksums behind the body, in chunks of Amazon's own, which many compatible
+        # stores refuse or even store. What Amazon takes beyond that, `store.py` sends.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         # Amazon's own names may lead to private addresses, by way of an endpoint in the operator's own network.

@@ -8,7 +8,8 @@ from app.destinations.files import FilesConfig, check_prefix, settle_files
 from app.destinations.proposal import Proposal, overlay, refuse
 from app.network import Names
 
-ENCRYPTIONS: Final = ("AES256", "aws:kms")
+KMS: Final = "aws:kms"
+ENCRYPTIONS: Final = ("AES256", KMS)
 NEVER_EMPTY: Final = ("bucket_name", "region", "prefix")
 CREDENTIALS: Final = ("aws_access_key_id", "aws_secret_access_key")
 
@@ -55,6 +56,8 @@ def settle_bucket(proposal: Proposal) -> dict[str, Any]:
         raise refuse(f"Invalid endpoint_url: '{endpoint}'")
     if (encryption := config.get("encryption")) is not None and encryption not in ENCRYPTIONS:
         raise refuse(f"Encryption {encryption} is not supported. Supported encryptions are {list(ENCRYPTIONS)}")
+    if config.get("kms_key_id") and encryption != KMS:
+        raise refuse(f"'kms_key_id' is of use with encryption '{KMS}' only; leave it out, or set that")
     settled = settle_files(config, proposal.stored)
     check_prefix(settled)
     return settled

@@ -26,7 +26,15 @@ class NotS3(Exception):
     """An answer without what every S3 store says."""
 
 
-LOST: Final = (ClientError, BotoCoreError, ResponseParserError, NotS3, OSError, TimeoutError)
+class NotAssumed(Exception):
+    """The role that a request was to be made in could not be assumed; ``told`` is why, in a run's terms."""
+
+    def __init__(self, told: RunError) -> None:
+        super().__init__(str(told))
+        self.told = told
+
+
+LOST: Final = (ClientError, BotoCoreError, ResponseParserError, NotS3, NotAssumed, OSError, TimeoutError)
 """Everything that a request may fail with."""
 
 REFUSED: Final[Mapping[str, str]] = {
@@ -51,11 +59,19 @@ REFUSED: Final[Mapping[str, str]] = {
     "KMS.KMSInvalidStateException": "cannot use its KMS key: the key is in a state that allows no use",
     "RequestTimeTooSkewed": "refused the request because the clock of this machine is wrong",
     "QuotaExceeded": "is full: a quota is used up",
+    "XMinioAdminBucketQuotaExceeded": "is full: a quota is used up",
     "XMinioStorageFull": "is full",
 }
 """Answers that stay the same until somebody changes something."""
 
-SLOW_DOWN: Final = frozenset({"SlowDown", "SlowDownRead", "SlowDownWrite", "RequestLimitExceeded", "Throttling", "429"})
+SLOW_DOWN: Final = frozenset(
+    {
+        *("SlowDown", "SlowDownRead", "SlowDownWrite", "RequestLimitExceeded", "429"),
+        *("Throttling", "ThrottlingException", "KMS.ThrottlingException"),
+    }
+)
+FULL: Final = 507
+"""Insufficient Storage, whatever the code with it."""
 
 PASSING: Final = frozenset(
     {
@@ -111,6 +127,8 @@ def as_run_error(error: Exception, where: str) -> Exception:
     if _is_refused(error):
         return Misconfigured(f"{where} is at an address that this service may not connect to")
     match error:
+        case NotAssumed():
+            return error.told
         case ClientError():
             return _answered(error, where)
         case ParamValidationError() | UnicodeEncodeError():
@@ -137,7 +155,7 @@ def may_have_worked(error: Exception) -> bool:
     match error:
         case ClientError():
             # An upload that is not there any more was completed by a request that the client sent before.
-            return _status(error, 500) >= 500 or _code(error) == "NoSuchUpload"
+            return status_of(error, 500) >= 500 or code_of(error) == "NoSuchUpload"
         case ParamValidationError() | UnicodeEncodeError():
             return False
         case _:
@@ -148,24 +166,24 @@ def is_conflict(error: Exception) -> bool:
     """Whether the condition of a request did not hold, or somebody else changed the object at that moment."""
     if not isinstance(error, ClientError):
         return False
-    return _status(error) == 412 or _code(error) in ("PreconditionFailed", "ConditionalRequestConflict")
+    return status_of(error) == 412 or code_of(error) in ("PreconditionFailed", "ConditionalRequestConflict")
 
 
 def is_gone(error: Exception) -> bool:
-    return isinstance(error, ClientError) and (_code(error) == "NoSuchKey" or _code(error) == "404")
+    return isinstance(error, ClientError) and (code_of(error) == "NoSuchKey" or code_of(error) == "404")
 
 
 def is_denied(error: Exception) -> bool:
     """Whether the store knows the access key, and does not let it do this."""
-    return isinstance(error, ClientError) and _code(error) in ("AccessDenied", "AllAccessDisabled")
+    return isinstance(error, ClientError) and code_of(error) in ("AccessDenied", "AllAccessDisabled")
 
 
 def is_unknown_condition(error: ClientError) -> bool:
     """Whether the store does not take conditional requests. Some name the header that they do not know."""
-    if _status(error) == 501 or _code(error) == "NotImplemented":
+    if status_of(error) == 501 or code_of(error) == "NotImplemented":
         return True
     told = str(error.response.get("Error", {})).lower()
-    return _status(error) == 400 and any(name in told for name in CONDITIONS)
+    return status_of(error) == 400 and any(name in told for name in CONDITIONS)
 
 
 def _is_refused(error: BaseException) -> bool:
@@ -178,11 +196,11 @@ def _is_refused(error: BaseException) -> bool:
 
 
 def _answered(error: ClientError, where: str) -> RunError:
-    code, status = _code(error), _status(error)
-    if CODE.fullmatch(code) is None:
-        code = "unknown"  # a code is a word; anything else may be anything
+    code, status = code_of(error), status_of(error)
     if code in REFUSED:
         return Misconfigured(f"{where} {REFUSED[code]} ({code})")
+    if status == FULL:
+        return Misconfigured(f"{where} is full ({code}, HTTP {status})")
     if code in SLOW_DOWN or status in (429, 503):
         return Throttled(f"{where} asks to slow down ({code})")
     if code.isdigit() and status >= 500:
@@ -193,9 +211,11 @@ def _answered(error: ClientError, where: str) -> RunError:
     return Misconfigured(f"{where} refused the request ({code}, HTTP {status})")
 
 
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
+def code_of(error: ClientError) -> str:
+    """A word; anything else may be anything."""
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    return code if CODE.fullmatch(code) is not None else "unknown"
 
 
-def _status(error: ClientError, otherwise: int = 0) -> int:
+def status_of(error: ClientError, otherwise: int = 0) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", otherwise))

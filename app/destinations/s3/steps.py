@@ -8,23 +8,26 @@ from uuid import uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from app.destinations.keys import join, render_prefix
+from app.destinations.keys import Names, join
 from app.destinations.s3.client import Connection, create_arguments, open_client
-from app.destinations.s3.errors import LOST, as_run_error, unusable, where
+from app.destinations.s3.errors import LOST, NotAssumed, as_run_error, code_of, status_of, unusable, where
+from app.destinations.s3.roles import Role, assume, session_name, usable_settings
 from app.destinations.s3.store import value_of
 from app.destinations.steps import NOT_CONFIGURED, Step, StepResult, Trial
 from app.errors import RunError
-from app.network import AddressRefused
+from app.network import AddressRefused, Network
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client  # stubs: no part of an installation
 
 NEEDS: Final = ("bucket_name", "region", "prefix")
-NO_ROLES: Final = "this version cannot assume AWS roles yet; use an integration with access keys"
+ATTEMPT: Final = "connection-test"
 RETRIES: Final = 0
 TIMEOUT: Final = 10.0
 """Of one request, in seconds. Somebody is waiting for the answer, and would rather know soon what a run would retry."""
 FORBIDDEN: Final = ("AccessDenied", "AllAccessDisabled", "403")
+UNKNOWN: Final = (405, 501)
+"""How stores answer a request that they do not have."""
 CONTENTS: Final = b"Written, read and deleted by the connection test of a batch export.\n"
 
 
@@ -33,19 +36,27 @@ class Missing(Exception):
 
 
 async def _assume_role(trial: Trial) -> StepResult:
-    settings = trial.settings
+    settings = usable_settings(trial.config, trial.integration)
     if settings.get("aws_access_key_id"):
         return StepResult.skipped("The credentials are access keys, so there is no role to assume.")
-    return StepResult.failed(NO_ROLES if settings.get("aws_role_arn") else NOT_CONFIGURED)
+    try:
+        if (role := Role.of(settings)) is None:
+            return StepResult.failed(NOT_CONFIGURED)
+        await assume(role, session_name(ATTEMPT), retries=RETRIES, timeout=TIMEOUT)
+    except RunError as error:
+        return StepResult.failed(error.message)
+    except NotAssumed as error:
+        return StepResult.failed(error.told.message)
+    return StepResult.passed()
 
 
 async def _bucket_exists(trial: Trial) -> StepResult:
-    settings = trial.settings
+    settings = usable_settings(trial.config, trial.integration)
     bucket = settings["bucket_name"]
     if (reason := _unusable(settings)) is not None:
         return reason
     try:
-        async with _open(trial) as client:
+        async with _open(settings, trial.network) as client:
             await client.head_bucket(Bucket=bucket)
     except ClientError as error:
         match error.response.get("ResponseMetadata", {}).get("HTTPStatusCode"):
@@ -63,11 +74,11 @@ async def _bucket_exists(trial: Trial) -> StepResult:
 
 
 async def _write_access(trial: Trial) -> StepResult:
-    settings = trial.settings
+    settings = usable_settings(trial.config, trial.integration)
     if (reason := _unusable(settings)) is not None:
         return reason
     try:
-        async with _open(trial) as client:
+        async with _open(settings, trial.network) as client:
             await _Check(client, settings, _key(trial)).all_of_it()
     except Missing as missing:
         return StepResult.failed(str(missing))
@@ -131,11 +142,13 @@ class _Check:
         aborting = self._client.abort_multipart_upload(**self._at, UploadId=upload)
         try:
             await self._try("s3:AbortMultipartUpload", "abort an upload", aborting)
-        except BaseException:
+        except BaseException as error:
             # Completed, it is an object, which can be deleted: uploads that nobody sees cost as much.
             with suppress(*LOST):
                 await self._complete(upload)
-            raise
+            # A store that cannot abort can be exported to all the same.
+            if not (isinstance(error, ClientError) and status_of(error) in UNKNOWN):
+                raise
 
     async def _begin(self) -> str:
         creating = self._client.create_multipart_upload(**self._at, **self._extra)
@@ -159,7 +172,7 @@ class _Check:
             return await request
         except ClientError as error:
             # Some refusals are of the credentials themselves, whatever they would be allowed to do.
-            if error.response.get("Error", {}).get("Code") not in FORBIDDEN:
+            if code_of(error) not in FORBIDDEN:
                 raise
             raise Missing(
                 f"The credentials may not {verb} under prefix '{self._prefix}': permission {permission} is missing, or "
@@ -168,15 +181,15 @@ class _Check:
 
 
 @asynccontextmanager
-async def _open(trial: Trial) -> AsyncIterator["S3Client"]:
+async def _open(settings: dict[str, Any], network: Network) -> AsyncIterator["S3Client"]:
     """:raises app.errors.RunError: for settings with which no request can be made."""
-    settings = trial.settings
-    opening = open_client(Connection.of(settings), trial.network, retries=RETRIES, timeout=TIMEOUT)
+    opening = open_client(Connection.of(settings), network, attempt=ATTEMPT, retries=RETRIES, timeout=TIMEOUT)
     try:
         client = await opening.__aenter__()
-    except (AddressRefused, BotoCoreError, ValueError) as error:
-        place = _where(settings)
-        raise as_run_error(error, place) if isinstance(error, AddressRefused) else unusable(place, error) from None
+    except (AddressRefused, NotAssumed) as error:
+        raise as_run_error(error, _where(settings)) from None
+    except (BotoCoreError, ValueError) as error:
+        raise unusable(_where(settings), error) from None
     try:
         yield client
     finally:
@@ -185,9 +198,8 @@ async def _open(trial: Trial) -> AsyncIterator["S3Client"]:
 
 def _unusable(settings: dict[str, Any]) -> StepResult | None:
     """Why no request can be made at all."""
-    if settings.get("aws_access_key_id") and settings.get("aws_secret_access_key"):
-        return None
-    return StepResult.failed(NO_ROLES if settings.get("aws_role_arn") else NOT_CONFIGURED)
+    keys = settings.get("aws_access_key_id") and settings.get("aws_secret_access_key")
+    return None if keys or settings.get("aws_role_arn") else StepResult.failed(NOT_CONFIGURED)
 
 
 def _failed(error: Exception, settings: dict[str, Any]) -> StepResult:
@@ -202,5 +214,14 @@ def _where(settings: dict[str, Any]) -> str:
 
 def _key(trial: Trial) -> str:
     """Under the prefix of a window that ends now, and nobody else's."""
-    prefix = render_prefix(trial.settings["prefix"], "events", trial.now - timedelta(hours=1), trial.now)
-    return join(prefix, f".batch-exports-check-{uuid4().hex}")
+    settings = trial.settings
+    names = Names.of(
+        settings["prefix"],
+        "events",
+        trial.now - timedelta(hours=1),
+        trial.now,
+        "",
+        numbered=False,
+        partitioned=bool(settings.get("partition_rows")),
+    )
+    return join(names.folder, f".batch-exports-check-{uuid4().hex}")
