@@ -5,7 +5,7 @@ backpressure: nothing is read before the far end asks for it.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,17 +34,26 @@ class FileEnd:
     """The least and the greatest ``timestamp`` of its rows; None where rows have none."""
 
 
+Partition: TypeAlias = tuple[tuple[str, str], ...]
+"""What rows have in common by which they are partitioned, under the names that it has in key templates; an empty text
+where there is nothing: ``(("event", "$pageview"), ("date", "2026-11-28"))``."""
+Cut: TypeAlias = Callable[[pa.RecordBatch], Iterable[tuple[Partition, pa.RecordBatch]]]
+"""A batch in pieces of one partition each, in the order of its rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """A piece of one encoded file. Files come one after another, never interleaved.
 
-    ``file`` counts from 0; ``rows`` is how many rows this piece completes; a file's final piece alone has ``end``.
+    ``file`` counts from 0; ``rows`` is how many rows this piece completes; a file's final piece alone has ``end``. All
+    rows of a file are of one ``partition``, and files of one partition come together.
     """
 
     file: int
     data: bytes
     rows: int
     end: FileEnd | None = None
+    partition: Partition = ()
 
 
 Chunks: TypeAlias = AsyncGenerator[Chunk, None]

@@ -46,7 +46,4 @@ def build(name: str, document: Mapping[str, Any], network: Network, integration:
     :raises app.errors.RunError: for settings that no run can use.
     """
     destination = DESTINATIONS[name]
-    fields = destination.config_model.by_key()
-    settings = destination.settings(document, integration)
-    known = {key: value for key, value in settings.items() if key in fields}
-    return destination(destination.config_model(**known), network)
+    return destination.of(destination.settings(document, integration), network)

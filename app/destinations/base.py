@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -236,6 +236,15 @@ class Destination(ABC):
         :raises app.errors.RunError: where that would not do.
         """
         return overlay(document, integration)
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], network: Network) -> Self:
+        """From all settings of a run; those that the config has no place for are left aside.
+
+        :raises pydantic.ValidationError: for settings that its rules would not have let pass.
+        """
+        fields = cls.config_model.by_key()
+        return cls(cls.config_model(**{key: value for key, value in settings.items() if key in fields}), network)
 
     @abstractmethod
     async def write(self, batches: Batches, target: Target) -> Written:

@@ -1,6 +1,7 @@
 """The manifest: an object that lists the files of one run. Written last, so whoever goes by it reads a whole run.
 
 ``files`` is the contract's (section 10.1). The rest is ours, for readers who want to know what they read.
+``partition`` says what the file's rows have in common: whole, where the name of its folder had to be cut.
 """
 
 import json
@@ -9,9 +10,10 @@ from datetime import datetime
 from typing import Any
 
 from app.destinations.base import Target, WrittenFile
+from app.streams import Partition
 
 
-def describe(target: Target, files: Sequence[WrittenFile]) -> bytes:
+def describe(target: Target, files: Sequence[WrittenFile], partitions: Sequence[Partition]) -> bytes:
     document = {
         "files": [file.key for file in files],
         "run_id": str(target.run_id),
@@ -20,13 +22,13 @@ def describe(target: Target, files: Sequence[WrittenFile]) -> bytes:
         "data_interval_end": _iso(target.end),
         "rows": sum(file.rows for file in files),
         "bytes": sum(file.bytes for file in files),
-        "entries": [_entry(file) for file in files],
+        "entries": [_entry(file, partition) for file, partition in zip(files, partitions, strict=True)],
     }
     return json.dumps(document).encode()
 
 
-def _entry(file: WrittenFile) -> dict[str, Any]:
-    return {
+def _entry(file: WrittenFile, partition: Partition) -> dict[str, Any]:
+    entry = {
         "key": file.key,
         "rows": file.rows,
         "bytes": file.bytes,
@@ -34,6 +36,7 @@ def _entry(file: WrittenFile) -> dict[str, Any]:
         "min_timestamp": _iso(file.min_timestamp),
         "max_timestamp": _iso(file.max_timestamp),
     }
+    return {**entry, "partition": dict(partition)} if partition else entry
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -1,10 +1,15 @@
 """Rules across the fields of an export (the contract's sections 4.4 and 5.2). They hold once every field passed."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from app.destinations import DESTINATIONS
+from app.destinations.files import partition_columns
 from app.errors import ValidationFailed
 from app.exports.schemas import ExportWrite
 from app.models import Interval, Model
 from app.query.select import select_list
+from app.query.tree import Column
 
 DAY_SECONDS = 86_400
 HOUR_SECONDS = 3_600
@@ -31,6 +36,18 @@ def check_fields(body: ExportWrite, model: str) -> None:
             raise ValidationFailed(f"'{field}' is only supported for '{owner}' not '{model}' model", attr=field)
     if body.hogql_query is not None:
         select_list(body.hogql_query)
+
+
+def check_partitions(destination_type: str, config: Mapping[str, Any], model: str, hogql_query: str | None) -> None:
+    """:raises ValidationFailed: for keys that are partitioned by what the rows do not have."""
+    if not config.get("partition_rows"):
+        return
+    if hogql_query is None:
+        columns = [*DESTINATIONS[destination_type].columns[model]]
+    else:
+        expressions = (field.expression for field in select_list(hogql_query))
+        columns = [expression.name for expression in expressions if isinstance(expression, Column)]
+    partition_columns(config, model, columns)
 
 
 def interval_offset(body: ExportWrite, interval: Interval, stored: int | None, *, reset: bool) -> int | None:

@@ -11,7 +11,7 @@ from app.exports.due import DueWindows
 from app.exports.facts import Before, Facts
 from app.exports.queries import schema_of
 from app.exports.repository import ExportRepository
-from app.exports.rules import check_destination, check_fields, interval_offset
+from app.exports.rules import check_destination, check_fields, check_partitions, interval_offset
 from app.exports.schedules import schedule_of
 from app.exports.schemas import ExportPatch, ExportRead, ExportWrite
 from app.http.body import Draft
@@ -51,6 +51,7 @@ class ExportService:
         model = fields.model or Model.EVENTS
         check_destination(fields.destination.type, model)
         check_fields(fields, model)
+        check_partitions(fields.destination.type, fields.destination.config, model, fields.hogql_query)
         now = self._runtime.clock()
         export = Export(
             project_id=self._access.home(fields.team_id),
@@ -137,10 +138,15 @@ class ExportService:
         # Once before the row is locked: what the checks ask for, names of hosts above all, is looked up meanwhile.
         await self._facts.check(body, self.before(await self.get(export_id)))
         export = await self.get(export_id, lock=True)
-        fields = await self._facts.check(body, self.before(export))
+        before = self.before(export)
+        fields = await self._facts.check(body, before)
         check_fields(fields, export.model)
-        self._update_schedule(export, fields, reset=reset_offsets)
         sent = fields.model_fields_set
+        if sent & {"destination", "hogql_query"}:
+            config = fields.destination.config if "destination" in sent else before.config
+            query = fields.hogql_query if "hogql_query" in sent else export.hogql_query
+            check_partitions(export.destination_type, config, export.model, query)
+        self._update_schedule(export, fields, reset=reset_offsets)
         if "end_at" in sent and export.end_at is not None and export.end_at <= self._runtime.clock():
             # It had ended: what went by since is no more made up than a pause is.
             self._skip_to_now(export)

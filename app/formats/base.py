@@ -5,8 +5,9 @@ Rollover by size, threading and naming are outside the encoder.
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol
@@ -14,7 +15,7 @@ from typing import Any, ClassVar, Final, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.streams import Batches, Chunk, Chunks, FileEnd
+from app.streams import Batches, Chunk, Chunks, Cut, FileEnd, Partition
 
 TIMESTAMPS: Final = ("timestamp", "start_timestamp")
 """When events happened, and when sessions began. The first of these columns that a file has is the one whose least and
@@ -60,58 +61,76 @@ class Unreadable(Exception):
     """A file is damaged, cut off, or of another format. What its reader says of it is not told: it may hold rows."""
 
 
+def in_one_piece(batch: pa.RecordBatch) -> Iterable[tuple[Partition, pa.RecordBatch]]:
+    """Rows that are not partitioned. See :data:`app.streams.Cut`."""
+    return [((), batch)]
+
+
 async def encode_files(
-    batches: Batches, fmt: Format, schema: pa.Schema, compression: str | None, max_file_bytes: int | None
+    batches: Batches,
+    fmt: Format,
+    schema: pa.Schema,
+    compression: str | None,
+    max_file_bytes: int | None,
+    cut: Cut = in_one_piece,
 ) -> Chunks:
-    """Encode batches into one file after another; a new one begins once a file has reached ``max_file_bytes``.
+    """Encode batches into one file after another; a new one begins once a file has reached ``max_file_bytes``, and with
+    every partition.
 
     No rows, no files. A file may exceed ``max_file_bytes`` by what one batch encodes to. Encoding runs in a thread, so
     that heartbeats and uploads go on.
     """
-    file, writing, pending = 0, None, 0
+    number, writing = 0, None
     async with aclosing(batches):
         async for batch in batches:
             if batch.num_rows == 0:
                 continue
-            if writing is None:
-                writing = _File(fmt.open(schema, compression, max_file_bytes))
-            data = await asyncio.to_thread(writing.encode, batch)
-            pending += batch.num_rows
-            if max_file_bytes is not None and writing.size >= max_file_bytes:
-                rest = await asyncio.to_thread(writing.finish)
-                yield Chunk(file, data + rest, pending, writing.end)
-                file, writing, pending = file + 1, None, 0
-            elif data:
-                yield Chunk(file, data, pending)
-                pending = 0
+            for partition, rows in await asyncio.to_thread(cut, batch):
+                if writing is not None and writing.partition != partition:
+                    yield await asyncio.to_thread(writing.finish)
+                    number, writing = number + 1, None
+                if writing is None:
+                    writing = _File(number, partition, fmt.open(schema, compression, max_file_bytes))
+                data = await asyncio.to_thread(writing.encode, rows)
+                if max_file_bytes is not None and writing.size >= max_file_bytes:
+                    yield await asyncio.to_thread(writing.finish, data)
+                    number, writing = number + 1, None
+                elif data:
+                    yield writing.chunk(data)
     if writing is not None:
-        rest = await asyncio.to_thread(writing.finish)
-        yield Chunk(file, rest, pending, writing.end)
+        yield await asyncio.to_thread(writing.finish)
 
 
 class _File:
     """An encoder, and what is noted of its file meanwhile."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, number: int, partition: Partition, encoder: Encoder) -> None:
+        self.partition = partition
+        self._number = number
         self._encoder = encoder
+        self._pending = 0
+        """Rows that no chunk has completed yet."""
         self._digest = hashlib.sha256()
         self._times: list[datetime] = []
         self.size = 0
 
     def encode(self, batch: pa.RecordBatch) -> bytes:
-        if (time := _time_column(batch.schema)) is not None:
+        if (time := time_column(batch.schema)) is not None:
             column = batch.column(time)
             found = (_moment(pc.min(column)), _moment(pc.max(column)))
             self._times = _bounds([*self._times, *(time for time in found if time is not None)])
+        self._pending += batch.num_rows
         return self._noted(self._encoder.encode(batch))
 
-    def finish(self) -> bytes:
-        return self._noted(self._encoder.finish())
+    def chunk(self, data: bytes) -> Chunk:
+        rows, self._pending = self._pending, 0
+        return Chunk(self._number, data, rows, partition=self.partition)
 
-    @property
-    def end(self) -> FileEnd:
+    def finish(self, data: bytes = b"") -> Chunk:
+        """The final chunk; ``data`` is what has been encoded of it already."""
+        chunk = self.chunk(data + self._noted(self._encoder.finish()))
         least, greatest = self._times or (None, None)
-        return FileEnd(self._digest.hexdigest(), least, greatest)
+        return replace(chunk, end=FileEnd(self._digest.hexdigest(), least, greatest))
 
     def _noted(self, data: bytes) -> bytes:
         self._digest.update(data)
@@ -119,7 +138,7 @@ class _File:
         return data
 
 
-def _time_column(schema: pa.Schema) -> str | None:
+def time_column(schema: pa.Schema) -> str | None:
     """A query's own columns may be called so, and be something else."""
     for name in TIMESTAMPS:
         if name in schema.names and getattr(schema.field(name).type, "tz", None) is not None:

@@ -1,5 +1,6 @@
 """Source, format and destination of one run, put together from its row."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +10,11 @@ from app.formats import FORMATS
 from app.formats.base import Format, encode_files
 from app.pipeline.clean import Cleaner
 from app.pipeline.opening import open_destination, query_of
+from app.pipeline.partitions import partitioned
 from app.runs.claims import Claim
 from app.runtime import Runtime
 from app.sources.base import EventQuery
-from app.streams import Batches, Chunks, Encode, prefetch, rechunk
+from app.streams import Batches, Chunks, Cut, Encode, prefetch, rechunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,8 @@ async def deliver(runtime: Runtime, claim: Claim, fence: Fence) -> Delivered:
     :raises app.errors.LeaseLost: by way of ``fence``, when the run is no longer this attempt's.
     """
     destination = await open_destination(runtime, claim)
-    query = query_of(claim, destination)
-    files = _file_arguments(destination, runtime, query)
+    query, cutter = partitioned(query_of(claim, destination), destination)
+    files = _file_arguments(destination, runtime, query, cutter)
     await runtime.source.settle(query, runtime.settings.late_commit_wait)
     cleaner = Cleaner()
     batches = cleaner.clean(runtime.source.read(query))
@@ -67,7 +69,9 @@ def _batch_bytes(runtime: Runtime, destination: Destination) -> int:
     return most if destination.max_file_bytes is None else min(most, destination.max_file_bytes // 10)
 
 
-def _file_arguments(destination: Destination, runtime: Runtime, query: EventQuery) -> dict[str, Any]:
+def _file_arguments(
+    destination: Destination, runtime: Runtime, query: EventQuery, cutter: Callable[[], Cut]
+) -> dict[str, Any]:
     """``encode`` and ``extension`` of a target, for destinations that store files."""
     if not destination.formats:
         return {}
@@ -81,7 +85,7 @@ def _file_arguments(destination: Destination, runtime: Runtime, query: EventQuer
     max_bytes = destination.max_file_bytes
 
     def encode(batches: Batches) -> Chunks:
-        return encode_files(batches, fmt, schema, config.compression, max_bytes)
+        return encode_files(batches, fmt, schema, config.compression, max_bytes, cutter())
 
     encoder: Encode = encode
     return {"encode": encoder, "extension": file_extension(fmt, config.compression, config.legacy_parquet_extension)}

@@ -29,6 +29,11 @@ class EventQuery:
     """Conditions on events that must all hold. One that is null does not."""
     fields: Sequence[Field] | None = None
     """Columns that are computed, in place of ``columns``."""
+    order: Sequence[str] = ()
+    """The model's columns by which the rows are to come sorted, whether they are read or not: texts by their bytes,
+    times from the earliest. Empty: in any order."""
+    whole: bool = True
+    """Whether it is an error (:class:`app.errors.NoLongerKept`) that rows which belong to it have been pruned."""
 
 
 class Source(Protocol):
@@ -48,7 +53,8 @@ class Source(Protocol):
         ...
 
     def read(self, query: EventQuery) -> Batches:
-        """The rows, in batches of any size. Closing the iterator ends the query at the server."""
+        """The rows, in batches of any size and in the query's order. Closing the iterator ends the query at the
+        server."""
         ...
 
     async def count(self, query: EventQuery) -> int: ...

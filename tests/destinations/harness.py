@@ -26,6 +26,7 @@ from app.network import Network
 from app.pipeline.deliver import file_extension
 from app.settings import Settings
 from app.streams import Batches, Chunks
+from tests.destinations.azure.harness import AzureHarness
 from tests.destinations.rows import SCHEMA, START
 
 RUN_ID = UUID(int=7)
@@ -181,6 +182,7 @@ HARNESSES: Mapping[str, Callable[[str, Stack], Harness]] = {
     "S3": S3Harness,
     "AwsS3": AwsS3Harness,
     "S3Compatible": S3Harness,
+    "AzureBlob": AzureHarness,
     "NoOp": NoOpHarness,
 }
 

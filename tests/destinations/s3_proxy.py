@@ -21,7 +21,9 @@ class Request:
 
     @property
     def operation(self) -> str:
-        """S3's name for it."""
+        """S3's name for it, or that of STS."""
+        if self.method == "POST" and self.path == "/":
+            return self.form["Action"]
         if "uploads" in self.query:
             return "CreateMultipartUpload" if self.method == "POST" else "ListMultipartUploads"
         if "uploadId" in self.query:
@@ -32,6 +34,16 @@ class Request:
         if "/" not in self.path.strip("/"):
             return {"HEAD": "HeadBucket"}[self.method]
         return {"PUT": "PutObject", "HEAD": "HeadObject", "GET": "GetObject", "DELETE": "DeleteObject"}[self.method]
+
+    @property
+    def form(self) -> dict[str, str]:
+        """What is asked of STS."""
+        return {name: values[-1] for name, values in parse_qs(self.body.decode()).items()}
+
+    @property
+    def signed_by(self) -> str:
+        """The access key."""
+        return self.headers["authorization"].split("Credential=", 1)[1].split("/", 1)[0]
 
     @property
     def condition(self) -> str | None:
@@ -78,12 +90,17 @@ def ignore(_: Request) -> None:
     pass
 
 
+def as_it_is(_: Request, answer: bytes) -> bytes:
+    return answer
+
+
 class S3Proxy:
     def __init__(self, target: str) -> None:
         parts = urlsplit(target)
         self._target = (parts.hostname, parts.port)
         self.judge: Callable[[Request], Awaitable[Verdict]] = let_through
         self.answered: Callable[[Request], None] = ignore
+        self.alter: Callable[[Request, bytes], bytes] = as_it_is
         self.seen: list[Request] = []
         self.port = 0
 
@@ -126,7 +143,7 @@ class S3Proxy:
             case verdict:
                 answer = await self._ask(first, {**headers, "connection": "close"}, body)
                 if verdict is not Fate.DROP_ANSWER:
-                    writer.write(answer)
+                    writer.write(self.alter(request, answer))
         self.answered(request)
         await writer.drain()
 

@@ -49,8 +49,11 @@ class Subject:
 
     async def assert_nothing_left(self, tape: Tape) -> None:
         assert await self.harness.visible() == {}
-        assert await self.harness.unfinished() == []
         assert not tape.open
+        if getattr(self.harness, "lingers", False):
+            # Such a store throws nothing away that is unfinished. What the next attempt commits takes its place.
+            assert (await self.write(make_tape().play())).rows > 0
+        assert await self.harness.unfinished() == []
 
 
 @pytest.fixture(params=cases(), ids=lambda case: "-".join(str(part) for part in case if part is not None))

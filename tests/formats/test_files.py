@@ -1,15 +1,20 @@
 """From batches to files: where one ends and the next begins."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from app.destinations.files import FORMAT_COMPRESSIONS
-from app.formats import FORMATS
+from app.errors import DataError, Defect
+from app.formats import FORMATS, partitions
 from app.formats.base import encode_files
-from app.streams import Chunk
+from app.formats.partitions import Partitioner
+from app.streams import Chunk, Partition
 from tests.destinations.rows import SCHEMA, as_stream, collect, make_batch, make_tape, read_file
+from tests.factories import utc
 
 
 async def encode(
@@ -82,3 +87,83 @@ def test_every_compression_of_the_contract_can_be_written_and_no_other_is_accept
     }
     assert all(codec in fmt.suffixes for fmt in FORMATS.values() for codec in fmt.compressions)
     assert all(fmt.name == name for name, fmt in FORMATS.items())
+
+
+def make_sorted(*runs: tuple[str, datetime, int], size: int = 100) -> pa.RecordBatch:
+    """Events as a source sorts them: name, time, and how many of them."""
+    rows = [
+        {**row, "event": event, "timestamp": moment}
+        for number, (event, moment, count) in enumerate(runs)
+        for row in make_batch(number * 1000, count, size).to_pylist()
+    ]
+    return pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
+
+
+def by_both() -> Partitioner:
+    return Partitioner({"event": SCHEMA.get_field_index("event"), "date": SCHEMA.get_field_index("timestamp")})
+
+
+async def partitioned(
+    *batches: pa.RecordBatch, file_format: str = "JSONLines", max_file_bytes: int | None = None
+) -> list[tuple[int, Partition, list[dict[str, Any]]]]:
+    """Of each file its number, its partition and its rows."""
+    encoding = encode_files(as_stream(*batches), FORMATS[file_format], SCHEMA, None, max_file_bytes, by_both())
+    chunks = await collect(encoding)
+    files = []
+    for number in range(chunks[-1].file + 1):
+        own = [chunk for chunk in chunks if chunk.file == number]
+        [partition] = {chunk.partition for chunk in own}
+        assert [chunk.end is not None for chunk in own] == [False] * (len(own) - 1) + [True]
+        rows = read_file(b"".join(chunk.data for chunk in own), file_format, None)
+        assert sum(chunk.rows for chunk in own) == len(rows)
+        times = [row["timestamp"] for row in rows]
+        assert (own[-1].end.min_timestamp, own[-1].end.max_timestamp) == (min(times), max(times))
+        files.append((number, partition, rows))
+    return files
+
+
+MIDNIGHT = utc(2026, 11, 28)
+BEFORE = MIDNIGHT - timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+async def test_a_new_file_begins_where_the_partition_changes(file_format: str) -> None:
+    first = make_sorted(("", MIDNIGHT, 1), ("a", utc(1969, 12, 31, 23), 2), ("a", BEFORE, 3))
+    second = make_sorted(("a", BEFORE, 4), ("a", MIDNIGHT, 5), ("b", MIDNIGHT, 6))
+    third = make_sorted(("b", MIDNIGHT, 7))
+    files = await partitioned(first, make_batch(0, 0), second, third, file_format=file_format)
+    assert [(dict(partition), len(rows)) for _, partition, rows in files] == [
+        ({"event": "", "date": "2026-11-28"}, 1),
+        ({"event": "a", "date": "1969-12-31"}, 2),
+        ({"event": "a", "date": "2026-11-27"}, 7),
+        ({"event": "a", "date": "2026-11-28"}, 5),
+        ({"event": "b", "date": "2026-11-28"}, 13),
+    ]
+    rows = [row for _, _, rows in files for row in rows]
+    assert rows == pa.Table.from_batches([first, second, third]).to_pylist()
+
+
+async def test_a_partition_has_more_files_only_where_one_has_reached_the_limit() -> None:
+    batches = [make_sorted(("a", MIDNIGHT, 10), size=1000) for _ in range(6)]
+    files = await partitioned(*batches, make_sorted(("b", MIDNIGHT, 1)), max_file_bytes=25_000)
+    assert [dict(partition)["event"] for _, partition, _ in files] == ["a", "a", "a", "b"]
+
+
+async def test_more_partitions_than_there_may_be_are_refused_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partitions, "MOST_PARTITIONS", 3)
+    runs = [(f"e{number}", MIDNIGHT, 1) for number in range(4)]
+    assert len(await partitioned(make_sorted(*runs[:3]))) == 3
+    with pytest.raises(DataError, match=r"more than 3 partitions by \{event\} and \{date\}\. Leave one of these out"):
+        await partitioned(make_sorted(*runs))
+
+
+async def test_rows_that_are_not_sorted_are_never_written_over_others() -> None:
+    with pytest.raises(Defect, match="has not sorted"):
+        await partitioned(make_sorted(("a", MIDNIGHT, 1), ("b", MIDNIGHT, 1)), make_sorted(("a", MIDNIGHT, 1)))
+
+
+def test_days_beyond_every_calendar_are_partitions_all_the_same() -> None:
+    times = pa.array([-(2**63), -377711769600000000, 253402300800000000, 2**63 - 1], pa.timestamp("us", tz="UTC"))
+    batch = pa.record_batch({"timestamp": times})
+    days = [dict(partition)["date"] for partition, _ in Partitioner({"date": 0})(batch)]
+    assert days == ["-106751992", "-10000-10-16", "10000-01-01", "106751991"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from app.destinations.base import Fetched
+from app.destinations.objects.together import together
 
 PARTS_IN_FLIGHT: Final = 3
 """Per run. With the part that is being gathered they hold 32 MiB, which two runs in 512 MiB can afford."""
@@ -126,7 +127,10 @@ class ObjectStore(ABC):
 
 async def discard(store: ObjectStore, keys: Sequence[str], attempt: str = "") -> None:
     """Delete objects, as long as they stay as they are found; only those of one attempt or run, if one is named."""
-    for key in keys:
+
+    async def one(key: str) -> None:
         seen = await store.look(key)
         if seen is not NOTHING and (not attempt or seen.is_of(attempt)):
             await store.delete(key, seen)
+
+    await together(keys, one)

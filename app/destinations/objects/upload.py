@@ -13,7 +13,7 @@ from app import failpoints
 from app.destinations.base import WrittenFile
 from app.destinations.objects.store import HIDDEN, NOTHING, ObjectStore, Seen
 from app.errors import DataError, LeaseLost, Transient
-from app.streams import FileEnd, see_through
+from app.streams import FileEnd, Partition, see_through
 
 MIB: Final = 1024 * 1024
 PART_BYTES: Final = 8 * MIB
@@ -40,8 +40,11 @@ def largest_file() -> int:
 class Upload:
     """One file on its way. ``add`` until it is whole, then ``commit``; ``abort`` and ``retract`` leave nothing."""
 
-    def __init__(self, store: ObjectStore, key: str, parts: asyncio.TaskGroup | None) -> None:
+    def __init__(
+        self, store: ObjectStore, key: str, parts: asyncio.TaskGroup | None, partition: Partition = ()
+    ) -> None:
         self.key = key
+        self.partition = partition
         self.rows = 0
         self.bytes = 0
         self.end: FileEnd | None = None
@@ -84,11 +87,13 @@ class Upload:
             del self._gathered[:size]
             await self._send(part)
 
-    async def send_rest(self, *, alone: bool) -> None:
-        """Nothing more comes. A file below the size of one part that is ``alone`` waits for its commit; others are
-        sent now, so that many small files do not gather in memory."""
-        if self.upload_id is not None or not alone:
-            if self._gathered or self._number == 0:
+    async def send_rest(self, *, waits: bool) -> None:
+        """Nothing more comes. A file below the size of one part that ``waits`` is sent by its commit, in one request;
+        others are sent now, so that many small files do not gather in memory."""
+        if self.upload_id is not None or not waits:
+            if self._number == 0:
+                await self._send_whole(bytes(self._gathered))
+            elif self._gathered:
                 await self._send(bytes(self._gathered))
             self._gathered.clear()
 
@@ -137,6 +142,22 @@ class Upload:
         self._number += 1
         await self._store.slots.acquire()
         self._tasks.create_task(self._send_part(self.upload_id, self._number, part))
+
+    async def _send_whole(self, data: bytes) -> None:
+        """As one part. The next file need not wait until this one's upload has been created."""
+        assert self._tasks is not None
+        self._number = 1
+        await self._store.slots.acquire()
+        self._tasks.create_task(self._create_and_send(data))
+
+    async def _create_and_send(self, data: bytes) -> None:
+        try:
+            await see_through(self._create(), CLEAN_UP_LIMIT)
+        except BaseException:
+            self._store.slots.release()
+            raise
+        assert self.upload_id is not None
+        await self._send_part(self.upload_id, 1, data)
 
     async def _create(self) -> None:
         self.upload_id = await self._store.begin(self.key)

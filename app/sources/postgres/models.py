@@ -1,7 +1,7 @@
 """What every model needs to say of itself in SQL; the statements made of it are the same for all."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -16,6 +16,9 @@ class ModelSql(ABC):
     """Those whose rows make up the model: late commits to them are waited for."""
     identity: ClassVar[str]
     """An expression of type ``text`` that tells its rows apart (:data:`app.sources.columns.IDENTITY`)."""
+    sortable: ClassVar[Mapping[str, str]] = {}
+    """The columns that rows can be sorted by, each with its expression. A name of the table's alone would be taken for
+    that of an output column, which may be something else."""
 
     @abstractmethod
     def columns(self, query: EventQuery, values: Values) -> str:
@@ -30,7 +33,11 @@ class ModelSql(ABC):
         """The expression that selects."""
 
     def select(self, query: EventQuery, values: Values) -> str:
-        return f"SELECT {self.columns(query, values)} {self.rows(query, values)}"
+        return f"SELECT {self.columns(query, values)} {self.rows(query, values)} {self.order(query)}"
+
+    def order(self, query: EventQuery) -> str:
+        """ORDER BY, or nothing."""
+        return f"ORDER BY {', '.join(self.sortable[name] for name in query.order)}" if query.order else ""
 
     def count(self, query: EventQuery, values: Values) -> str:
         """One row, ``rows``."""

@@ -11,7 +11,7 @@ used is a mistake, and must not make every run read all events there ever were.
 # ruff: noqa: S608  nothing but constants, numbers and typed literals
 
 from collections.abc import Mapping
-from typing import Final
+from typing import ClassVar, Final
 
 from app.sources.base import EventQuery
 from app.sources.columns import REACH
@@ -38,6 +38,7 @@ EXPRESSIONS: Final[Mapping[str, str]] = {
 class Sessions(ModelSql):
     tables = ("event_store.events",)
     identity = "session.session_id"
+    sortable: ClassVar[Mapping[str, str]] = {"start_timestamp": "facts.start_timestamp"}
 
     def columns(self, query: EventQuery, values: Values) -> str:
         expressions = {"team_id": f"{int(query.project_id)}::bigint", **EXPRESSIONS}
@@ -70,6 +71,7 @@ class Sessions(ModelSql):
         return f"""
             SELECT {self.columns(query, values)}
             FROM ({sessions}) AS session CROSS JOIN LATERAL ({facts(of_session)}) AS facts
+            {self.order(query)}
         """
 
     def time(self, query: EventQuery) -> str:
