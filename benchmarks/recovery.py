@@ -11,7 +11,7 @@ import random
 import statistics
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,14 +19,12 @@ from time import monotonic
 from typing import Self
 from uuid import UUID
 
-import uvicorn
 from sqlalchemy import select
 
-from app.embedded.state import free_port
 from app.models import Export, Run, RunStatus, SelectBy
 from app.runs.claims import ClaimRepository
 from app.scheduling.intervals import Window
-from benchmarks.s3_sink import METADATA, Message, Sink
+from benchmarks.s3_sink import METADATA, Objects, listen
 from benchmarks.service import END, START, Service, open_service
 from benchmarks.tables import Table
 
@@ -41,23 +39,17 @@ LOOK_EVERY = 0.1
 SEED = 20260101
 
 
-class Held(Sink):
+@dataclass
+class Held(Objects):
     """Never answers a first attempt."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.holding = 0
+    holding: int = 0
 
-    async def __call__(
-        self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
-    ) -> None:
-        attempt = next((value for name, value in scope["headers"] if name.startswith(METADATA)), b"")
-        if not attempt.endswith(b"/1"):
-            await super().__call__(scope, receive, send)
-            return
-        self.holding += 1
-        while (await receive())["type"] != "http.disconnect":
-            pass
+    def ignores(self, headers: dict[bytes, bytes]) -> bool:
+        attempt = next((value for name, value in headers.items() if name.startswith(METADATA)), b"")
+        first = attempt.endswith(b"/1")
+        self.holding += first
+        return first
 
 
 @dataclass
@@ -203,11 +195,5 @@ class _Workers:
 
 @asynccontextmanager
 async def _serve(held: Held) -> AsyncIterator[tuple[Held, int]]:
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(held, port=port, log_level="error", lifespan="off", ws="none"))
-    serving = asyncio.create_task(server.serve())
-    try:
-        yield held, port
-    finally:
-        server.should_exit = server.force_exit = True
-        await serving
+    async with await listen(held) as server:
+        yield held, server.sockets[0].getsockname()[1]
