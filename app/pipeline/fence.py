@@ -7,7 +7,7 @@ from app.db.engine import Sessions
 from app.destinations.base import Earlier, Written
 from app.errors import LeaseLost
 from app.pipeline.lease import Lease
-from app.runs.claims import Claim, ClaimRepository
+from app.runs.claims import Claim, ClaimRepository, extending
 from app.runs.files import RunFileRepository
 
 OWNS_LIMIT = 10.0
@@ -31,12 +31,12 @@ class RunFence:
     async def announce(self, location: str, keys: Sequence[str]) -> Earlier:
         async def renew() -> bool:
             async with self._sessions.begin() as session:
-                if not await ClaimRepository(session).extend(self._claim):
-                    return False
                 files = RunFileRepository(session)
-                stale, replaces = await files.earlier(self._claim, location, keys)
+                earlier = await files.earlier(self._claim, location, keys, extending(self._claim))
+                if earlier is None:
+                    return False
                 await files.announce(self._claim, location, keys)
-            self.earlier = Earlier(stale, replaces)
+            self.earlier = Earlier(*earlier)
             return True
 
         await self._lease.confirm(renew)

@@ -1,20 +1,22 @@
 """What is opened for one run: its destination, and the query that selects its rows."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
 from app import destinations
 from app.db.engine import DATABASE_ERRORS
 from app.destinations.base import Destination
+from app.destinations.file_download import Delivery, FileDownload, InternalBucket, is_download
 from app.destinations.proposal import Linked
 from app.errors import Misconfigured, SetupError, Transient, Unsupported
-from app.exports.queries import stored_fields, stored_filters
+from app.exports.queries import stored_fields, stored_filters, stored_result
 from app.exports.repository import ExportRepository
-from app.integrations.linked import open_linked
+from app.integrations.linked import Sealed, open_linked
 from app.models import Model, SelectBy
 from app.network import Network
+from app.runs.claims import Claim
 from app.runtime import Runtime
 from app.sources.base import EventQuery
 
@@ -22,6 +24,7 @@ SELECTING: Final[Mapping[str, Literal["ingested_at", "timestamp"]]] = {
     SelectBy.INGESTED_AT: "ingested_at",
     SelectBy.TIMESTAMP: "timestamp",
 }
+END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class Subject(Protocol):
@@ -56,6 +59,8 @@ class Selecting(Subject, Protocol):
 
 async def open_destination(runtime: Runtime, subject: Subject) -> Destination:
     """:raises app.errors.RunError: for what this version cannot export, and for a config that cannot be used."""
+    if subject.destination_type == FileDownload.name:
+        return _open_download(runtime, subject)
     if subject.model not in (Model.EVENTS, Model.PERSONS, Model.SESSIONS):
         raise Unsupported(f"this version exports events, persons and sessions, not {subject.model!r}")
     kind = destinations.DESTINATIONS.get(subject.destination_type)
@@ -63,7 +68,7 @@ async def open_destination(runtime: Runtime, subject: Subject) -> Destination:
         raise Unsupported(f"this version cannot deliver to {subject.destination_type} yet")
     try:
         document = runtime.cipher.open(subject.destination_config)
-        integration = await _integration(runtime, subject.export_id) if kind.takes is not None else None
+        integration = await _integration(runtime, subject) if kind.takes is not None else None
     except SetupError as error:
         raise Misconfigured(str(error)) from None
     try:
@@ -80,6 +85,8 @@ def query_of(subject: Selecting, destination: Destination) -> EventQuery:
 
     :raises Misconfigured: for filters or a query that this version does not understand.
     """
+    if subject.model == Model.HOGQL:
+        return result_query(subject.project_id, subject.hogql_query or "", subject.start, subject.end)
     return EventQuery(
         project_id=subject.project_id,
         model=subject.model,
@@ -94,11 +101,56 @@ def query_of(subject: Selecting, destination: Destination) -> EventQuery:
     )
 
 
-async def _integration(runtime: Runtime, export_id: UUID) -> Linked | None:
-    """:raises Transient: while the database is away."""
+def result_query(project_id: int, hogql_query: str, start: datetime | None, end: datetime | None) -> EventQuery:
+    """The rows of the model ``hogql``: what a query yields of all events, as they are when it is read. The bounds are
+    nothing but the values of its placeholders.
+
+    :raises Misconfigured: for a query that this version does not understand.
+    """
+    fields, filters = stored_result(hogql_query, start, end)
+    return EventQuery(
+        project_id=project_id,
+        model=Model.EVENTS,
+        start=None,
+        end=END_OF_TIME,
+        select_by="timestamp",
+        columns=(),
+        filters=filters,
+        fields=fields,
+    )
+
+
+def _open_download(runtime: Runtime, subject: Subject) -> Delivery:
+    """:raises app.errors.RunError: as above."""
     try:
-        async with runtime.sessions() as session:
-            found = await ExportRepository(session).integration(export_id)
-    except DATABASE_ERRORS as error:
-        raise Transient(f"the service's own database does not answer ({type(error).__name__})") from None
-    return open_linked(found, runtime.cipher) if found is not None else None
+        document = runtime.cipher.open(subject.destination_config)
+    except SetupError as error:
+        raise Misconfigured(str(error)) from None
+    if not is_download(document):
+        raise Unsupported(
+            f"{subject.destination_type} is for downloads on demand, which are asked for by POST to "
+            "file_download_batch_exports; exports on an interval cannot deliver to it"
+        )
+    bucket = InternalBucket.of(runtime.settings)
+    if bucket is None:
+        raise Misconfigured("there is no bucket for file downloads: set BATCH_EXPORTS_DOWNLOAD_BUCKET_NAME")
+    try:
+        return Delivery.into(bucket, document, Network.of(runtime.settings))
+    except ValueError:
+        raise Misconfigured(
+            "the stored config of this download is not valid in this version; ask for it anew"
+        ) from None
+
+
+async def _integration(runtime: Runtime, subject: Subject) -> Linked | None:
+    """:raises Transient: while the database is away."""
+    found: Sealed | None
+    if isinstance(subject, Claim):
+        found = subject.integration
+    else:
+        try:
+            async with runtime.sessions() as session:
+                found = await ExportRepository(session).integration(subject.export_id)
+        except DATABASE_ERRORS as error:
+            raise Transient(f"the service's own database does not answer ({type(error).__name__})") from None
+    return open_linked(found, runtime.cipher, runtime.settings) if found is not None else None

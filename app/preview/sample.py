@@ -12,7 +12,6 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.errors import NoLongerKept
 from app.formats import FORMATS
 from app.streams import Batches, is_json
 
@@ -34,17 +33,16 @@ class Sample:
 
 
 async def take(batches: Batches) -> Sample:
-    """The first rows; the query behind them is ended. That there were more once, which are not kept, is no matter."""
+    """The first rows; the query behind them is ended."""
     taken: list[pa.RecordBatch] = []
     rows = size = 0
-    with suppress(NoLongerKept):
-        async with aclosing(batches):
-            async for batch in batches:
-                batch = batch.slice(0, SAMPLE_ROWS - rows)
-                taken.append(batch)
-                rows, size = rows + batch.num_rows, size + batch.nbytes
-                if rows >= SAMPLE_ROWS or size >= SAMPLE_BYTES:
-                    break
+    async with aclosing(batches):
+        async for batch in batches:
+            batch = batch.slice(0, SAMPLE_ROWS - rows)
+            taken.append(batch)
+            rows, size = rows + batch.num_rows, size + batch.nbytes
+            if rows >= SAMPLE_ROWS or size >= SAMPLE_BYTES:
+                break
     return Sample(taken)
 
 

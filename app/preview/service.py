@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -179,7 +179,8 @@ class _Preview:
         )
 
     def _query(self, window: Window) -> EventQuery:
-        return query_of(Subject(self._export, window), self._destination)
+        # Of what the store does not keep any more, the rest is shown.
+        return replace(query_of(Subject(self._export, window), self._destination), whole=False)
 
     @property
     def _format(self) -> str | None:

@@ -20,12 +20,14 @@ from sqlalchemy.sql.elements import ColumnElement
 from app.clocks import elapsing
 from app.db.repository import Repository
 from app.errors import RunError
-from app.models import Export, Run, RunStatus, SelectBy
+from app.integrations.linked import SealedIntegration
+from app.models import Export, Integration, Run, RunStatus, SelectBy
 from app.models.enums import UNFINISHED_RUN
 from app.scheduling.intervals import Window
 
 NOW = func.clock_timestamp()
 Moment = DateTime(timezone=True)
+INTEGRATION = (Integration.id, Integration.kind, Integration.config, Integration.sensitive_config)
 
 
 def no_jitter(end: datetime) -> timedelta:
@@ -63,6 +65,8 @@ class Claim:
     """Attempts right before this one that failed with that class."""
     retry_until: datetime | None = None
     """Until when failed attempts are repeated; None: none has failed yet."""
+    integration: SealedIntegration | None = None
+    """The export's, if it has one."""
 
 
 class ClaimRepository(Repository):
@@ -80,9 +84,15 @@ class ClaimRepository(Repository):
             .with_for_update(skip_locked=True)
             .scalar_subquery()
         )
+        # With all that an attempt has to know: every statement more is one for each of thousands of empty intervals.
+        known = (
+            select(Export, *(column.label(f"linked_{column.key}") for column in INTEGRATION))
+            .outerjoin(Integration, Integration.id == Export.integration_id)
+            .subquery("known")
+        )
         statement = (
             update(Run)
-            .where(Run.id == ready, Export.id == Run.export_id)
+            .where(Run.id == ready, known.c.id == Run.export_id)
             .values(
                 status=RunStatus.RUNNING,
                 epoch=Run.epoch + 1,
@@ -97,9 +107,9 @@ class ClaimRepository(Repository):
                 Run.export_id,
                 Run.project_id,
                 Run.backfill_id,
-                Export.model,
-                Export.destination_type,
-                Export.destination_config,
+                known.c.model,
+                known.c.destination_type,
+                known.c.destination_config,
                 Run.data_interval_start.label("start"),
                 Run.data_interval_end.label("end"),
                 Run.select_by,
@@ -107,20 +117,25 @@ class ClaimRepository(Repository):
                 Run.failures_alike,
                 Run.retry_until,
                 Run.last_updated_at.label("claimed_at"),
-                Export.interval,
-                Export.filters,
-                Export.hogql_query,
+                known.c.interval,
+                known.c.filters,
+                known.c.hogql_query,
+                *(known.c[f"linked_{column.key}"] for column in INTEGRATION),
             )
             .execution_options(synchronize_session=False)
         )
         asked = elapsing()
         row = (await self.session.execute(statement)).one_or_none()
-        return Claim(**row._mapping, lease_ttl=lease_ttl, asked=asked) if row is not None else None
+        if row is None:
+            return None
+        values = dict(row._mapping)
+        linked = {column.key: values.pop(f"linked_{column.key}") for column in INTEGRATION}
+        integration = SealedIntegration(**linked) if linked["id"] is not None else None
+        return Claim(**values, integration=integration, lease_ttl=lease_ttl, asked=asked)
 
     async def extend(self, claim: Claim) -> bool:
         """Renew the lease. False: it lapsed, passed to another worker, or the run was cancelled; never taken back."""
-        held = and_(_held(claim), Run.lease_until > NOW)
-        return await self._write(update(Run).where(held).values(lease_until=NOW + claim.lease_ttl, last_updated_at=NOW))
+        return await self._write(extending(claim))
 
     async def keep(self, claim: Claim) -> bool:
         """Renew the lease of a run that may have been cancelled, to clean up behind it. False: it lapsed or passed."""
@@ -262,6 +277,12 @@ class ClaimRepository(Repository):
         result = await self.session.execute(statement.execution_options(synchronize_session=False))
         assert isinstance(result, CursorResult)
         return result.rowcount == 1
+
+
+def extending(claim: Claim) -> Update:
+    """Renews the lease, if it is still held."""
+    held = and_(_held(claim), Run.lease_until > NOW)
+    return update(Run).where(held).values(lease_until=NOW + claim.lease_ttl, last_updated_at=NOW)
 
 
 def _claimable() -> ColumnElement[bool]:

@@ -6,17 +6,20 @@ never committed may be there or not; the next attempt at the same window overwri
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, String, and_, cast, delete, func, or_, select, update
+from sqlalchemy import ARRAY, ColumnElement, String, and_, bindparam, cast, delete, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.dml import Update
 
 from app.db.repository import Repository
 from app.destinations.base import Written
 from app.models import Run, RunFile
 
 NOW = func.clock_timestamp()
+FACTS: Final = ("rows", "bytes", "sha256", "min_timestamp", "max_timestamp")
+"""What is recorded of a file as it was written."""
 
 
 class Attempt(Protocol):
@@ -46,32 +49,40 @@ class RunFileRepository(Repository):
         statement = insert(RunFile).values({RunFile.announced_at: NOW, RunFile.is_manifest: False})
         await self.session.execute(statement.on_conflict_do_nothing(), rows)
 
-    async def earlier(self, attempt: Attempt, location: str, keys: Sequence[str]) -> tuple[tuple[str, ...], bool]:
+    async def earlier(
+        self, attempt: Attempt, location: str, keys: Sequence[str], renewing: Update
+    ) -> tuple[tuple[str, ...], bool] | None:
         """Keys that other attempts at this window, and other runs of it, may have left there, besides ``keys``; and
-        whether a completed run is among them."""
-        query = select(RunFile.key, RunFile.committed_at.is_not(None)).join(Run, Run.id == RunFile.run_id)
-        found = (await self.session.execute(query.where(others_of(attempt, location)))).all()
-        stale = sorted({key for key, _ in found}.difference(keys))
+        whether a completed run is among them. None: ``renewing``, which is done in the same statement, matched no row.
+        """
+        renewed = renewing.returning(Run.id).cte("renewed")
+        left = (
+            select(RunFile.key, RunFile.committed_at.is_not(None).label("committed"))
+            .join(Run, Run.id == RunFile.run_id)
+            .where(others_of(attempt, location))
+            .subquery("left_by_others")
+        )
+        query = select(left.c.key, left.c.committed).select_from(renewed).outerjoin(left, true())
+        found = (await self.session.execute(query)).all()
+        if not found:
+            return None
+        stale = sorted({key for key, _ in found if key is not None}.difference(keys))
         return tuple(stale), any(committed for _, committed in found)
 
     async def commit(self, attempt: Attempt, written: Written) -> None:
         """What was written is what the window now is; what others left is replaced or deleted, but for what the write
         could not delete."""
         manifest = () if written.manifest is None else (written.manifest,)
-        for file in (*written.files, *manifest):
-            await self.session.execute(
-                update(RunFile)
-                .where(RunFile.run_id == attempt.run_id, RunFile.epoch == attempt.epoch, RunFile.key == file.key)
-                .values(
-                    rows=file.rows,
-                    bytes=file.bytes,
-                    sha256=file.sha256,
-                    min_timestamp=file.min_timestamp,
-                    max_timestamp=file.max_timestamp,
-                    is_manifest=file is written.manifest,
-                    committed_at=NOW,
-                )
-            )
+        files = [
+            {**{name: getattr(file, name) for name in FACTS}, "of": file.key, "is_manifest": file is written.manifest}
+            for file in (*written.files, *manifest)
+        ]
+        if files:
+            own = (RunFile.run_id == attempt.run_id, RunFile.epoch == attempt.epoch, RunFile.key == bindparam("of"))
+            values: dict[str, Any] = {name: bindparam(name) for name in (*FACTS, "is_manifest")}
+            # All in one go, and not by way of the session, which would wait for each: a run may have thousands.
+            connection = await self.session.connection()
+            await connection.execute(update(RunFile).where(*own).values(**values, committed_at=NOW), files)
         gone = and_(
             others_of(attempt, written.location), RunFile.key.not_in(written.undeleted), Run.id == RunFile.run_id
         )

@@ -5,6 +5,7 @@ only hands them on.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
@@ -17,7 +18,7 @@ from app.fingerprint import MODULUS, Fingerprint
 from app.sources.base import EventQuery
 from app.sources.columns import COLUMNS, REACH, field_of
 from app.sources.postgres.events import Events
-from app.sources.postgres.models import ModelSql
+from app.sources.postgres.models import ModelSql, literal
 from app.sources.postgres.persons import Persons
 from app.sources.postgres.reading import Reading
 from app.sources.postgres.sessions import Sessions
@@ -40,6 +41,8 @@ PROBE_TIMEOUT: Final = 10.0
 
 GONE: Final = ("08", "57", "53", "40")
 """SQLSTATE classes that pass: connection lost, operator intervention, out of resources, rolled back by a conflict."""
+NOT_WHOLE: Final = "BE001"
+"""Our own, of ``event_store.is_whole_since``."""
 DENIED: Final = ("28", "3D", "42501")
 
 MODELS: Final[Mapping[str, ModelSql]] = {"events": Events(), "persons": Persons(), "sessions": Sessions()}
@@ -73,18 +76,17 @@ class PostgresSource:
         await settled(look, query.end, longest, self._name)
 
     async def read(self, query: EventQuery) -> Batches:
-        """Rows in no order. A server that goes away, at the start or half-way, is a :class:`SourceUnavailable`."""
+        """Rows in the query's order. A server that goes away, early or late, is a :class:`SourceUnavailable`."""
         schema = self.schema(query)
         values = Values()
-        statement = self._model(query).select(query, values)
-        reading = self._reading(values)
+        statement = _whole(query, self._model(query).select(query, values))
+        reading = self._reading(values, query)
         try:
             await reading.start(statement)
             while (batch := await reading.next()) is not None:
                 yield _in_schema(batch, schema)
         finally:
             await reading.close()
-        await self._see_that_all_was_there(query)
 
     async def count(self, query: EventQuery) -> int:
         values = Values()
@@ -93,8 +95,7 @@ class PostgresSource:
 
     async def fingerprint(self, query: EventQuery) -> Fingerprint:
         values = Values()
-        [row] = await self._rows(self._model(query).fingerprint(query, values), values)
-        await self._see_that_all_was_there(query)
+        [row] = await self._rows(_whole(query, self._model(query).fingerprint(query, values)), values, query)
         return Fingerprint(row["rows"], int(row["hash"] or 0) % MODULUS)
 
     async def earliest(self, query: EventQuery) -> datetime | None:
@@ -105,28 +106,14 @@ class PostgresSource:
     async def aclose(self) -> None:
         """Nothing is kept open between queries."""
 
-    async def _see_that_all_was_there(self, query: EventQuery) -> None:
-        """Asked behind the last row. Before anything is deleted it is put on record that it will be: so whatever was
-        missing from what has just been read, this finds.
-
-        :raises NoLongerKept: a run must not replace with less what it or another has exported.
-        """
-        if query.start is None:
-            return  # whatever there is
-        found = await self._rows("SELECT pruned_before FROM event_store.retention")
-        start = query.start - REACH.get(query.model, timedelta(0))
-        if found and start < (kept := found[0]["pruned_before"].astimezone(UTC)):
-            raise NoLongerKept(
-                f"{self._name} keeps what came in since {kept.isoformat(timespec='seconds')}, and the interval needs "
-                "what came before that. What has been exported of it stays as it is"
-            )
-
     def _model(self, query: EventQuery) -> ModelSql:
         return MODELS[query.model]
 
-    async def _rows(self, sql: str, values: Values | None = None) -> list[dict[str, Any]]:
+    async def _rows(
+        self, sql: str, values: Values | None = None, query: EventQuery | None = None
+    ) -> list[dict[str, Any]]:
         """The result of a small statement."""
-        reading = self._reading(values or Values())
+        reading = self._reading(values or Values(), query)
         try:
             await reading.start(sql)
             rows: list[dict[str, Any]] = []
@@ -136,13 +123,20 @@ class PostgresSource:
         finally:
             await reading.close()
 
-    def _reading(self, values: Values) -> Reading:
-        return Reading(self._url, self._batch_bytes, values.settings, self._error)
+    def _reading(self, values: Values, query: EventQuery | None = None) -> Reading:
+        async def explain(error: Exception, connected: bool) -> RunError:
+            return await self._error(error, connected, query)
 
-    async def _error(self, error: Exception, connected: bool) -> RunError:
+        return Reading(self._url, self._batch_bytes, values.settings, explain)
+
+    async def _error(self, error: Exception, connected: bool, query: EventQuery | None) -> RunError:
         """What a driver's error means for a run. Its text may hold the URL, so only the SQLSTATE is passed on."""
         sqlstate = getattr(error, "sqlstate", None) if connected else await self._refusal()
         sqlstate = sqlstate or ""
+        if query is not None and connected and sqlstate in ("", NOT_WHOLE):
+            with suppress(RunError):
+                if (missing := await self._no_longer_kept(query)) is not None:
+                    return missing
         if sqlstate.startswith(DENIED):
             return Misconfigured(
                 f"{self._name} refuses access (SQLSTATE {sqlstate}); check its user, password, database and permissions"
@@ -151,6 +145,17 @@ class PostgresSource:
         if not sqlstate or sqlstate.startswith(GONE):
             return SourceUnavailable(f"{self._name} does not answer, or went away while it was read")
         return Defect(f"{self._name} could not run the query (SQLSTATE {sqlstate})")
+
+    async def _no_longer_kept(self, query: EventQuery) -> NoLongerKept | None:
+        found = await self._rows("SELECT pruned_before FROM event_store.retention")
+        kept = found[0]["pruned_before"].astimezone(UTC) if found else None
+        since = _needed_since(query)
+        if kept is None or since is None or since >= kept:
+            return None
+        return NoLongerKept(
+            f"{self._name} keeps what came in since {kept.isoformat(timespec='seconds')}, and the interval needs "
+            "what came before that. What has been exported of it stays as it is"
+        )
 
     async def _refusal(self) -> str | None:
         """Why no connection was made. Of that the driver tells no SQLSTATE, only words in the server's language."""
@@ -162,6 +167,24 @@ class PostgresSource:
             return None  # no answer, or an URL that only the other driver understands
         connection.terminate()
         return None
+
+
+def _needed_since(query: EventQuery) -> datetime | None:
+    """From when on the store must be whole; None: whatever there is will do."""
+    return None if query.start is None or not query.whole else query.start - REACH.get(query.model, timedelta(0))
+
+
+def _whole(query: EventQuery, statement: str) -> str:
+    """The statement, failing where rows that it needs have been pruned: a run must not replace with less what it or
+    another has exported.
+
+    Before anything is deleted it is put on record that it will be, and a statement sees both or neither: so one that
+    finds no such record has missed nothing.
+    """
+    since = _needed_since(query)
+    if since is None:
+        return statement
+    return f"SELECT * FROM ({statement}) AS found WHERE event_store.is_whole_since({literal(since)})"  # noqa: S608  ours
 
 
 def _in_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
