@@ -10,12 +10,14 @@ from typing import Any
 import psutil
 
 from benchmarks import export, intake, load, reads, recovery, store
+from benchmarks.peers import measure as peers
 from benchmarks.tables import Table
 
 BENCHMARKS: Mapping[str, Callable[[int], Coroutine[Any, Any, Table]]] = {
     "load": load.measure,
     "intake": intake.measure,
     "export": export.measure,
+    "peers": peers.measure,
     "reads": reads.measure,
     "recovery": recovery.measure,
     "store": store.measure,

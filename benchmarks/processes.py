@@ -18,11 +18,9 @@ class Usage:
 class Watched:
     """A child process; ``stop`` or ``wait`` gives what it used."""
 
-    def __init__(self, arguments: Sequence[str], env: Mapping[str, str]) -> None:
+    def __init__(self, arguments: Sequence[str], env: Mapping[str, str], python: str = sys.executable) -> None:
         self._started = time.monotonic()
-        self._process = subprocess.Popen(
-            [sys.executable, *arguments], env={**os.environ, **env}, stdout=subprocess.DEVNULL
-        )
+        self._process = subprocess.Popen([python, *arguments], env={**os.environ, **env}, stdout=subprocess.DEVNULL)
 
     def wait(self) -> Usage:
         # wait4 tells the peak of this very child; getrusage would tell the largest of all.

@@ -4,12 +4,14 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import Request
 
 from app.errors import ApiError
 from app.http.access import ReadAccess
 from app.http.unit import UnitOfWork
+from app.main import create_app
 from app.runtime import Runtime
+from app.settings import Settings
 from app.tenants.access import Access
 from app.tenants.flags import REFUSALS, Flag, is_on
 from app.tenants.service import set_flag
@@ -78,9 +80,11 @@ async def test_flags_set_at_once_are_all_set(runtime: Runtime, tenant: Tenant) -
 
 @pytest.mark.parametrize("mount", ["projects/@current", "projects/{project_id}", "organizations/@current"])
 async def test_a_request_knows_the_flags_of_what_it_reaches_without_a_statement_more(
-    app: FastAPI, runtime: Runtime, tenant: Tenant, mount: str
+    settings: Settings, runtime: Runtime, tenant: Tenant, mount: str
 ) -> None:
     seen: list[Access] = []
+    app = create_app(settings)  # one of its own, for it gets a route of its own
+    app.state.runtime = runtime
 
     @app.get("/api/probe/{project_id}/")
     @app.get("/api/probe-wide/{organization_id}/")

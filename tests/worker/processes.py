@@ -194,6 +194,8 @@ async def held_events(runtime: Runtime) -> AsyncIterator[Callable[[], Awaitable[
     """Nobody can read events until the yielded function is called, or the block is left: runs last as long as a test
     wants."""
     async with runtime.engine.connect() as connection:
+        # For as long as it takes: a worker may be given all of the time that an idle transaction has.
+        await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         await connection.execute(text("LOCK TABLE event_store.events IN ACCESS EXCLUSIVE MODE"))
 
         async def release() -> None:
