@@ -25,7 +25,7 @@ from app.settings import Settings
 from tests.apps import app_on
 from tests.http.callers import Tenant, make_tenant, open_client
 
-# By itself Python looks through everything that has been imported time and again: a sixth of all the time that tests take.
+# By itself Python looks through all that has been imported time and again: a sixth of the time that tests take.
 gc.set_threshold(50_000, 20, 100)
 
 TEMPLATE = "template_migrated"
