@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Itera
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 from typing import Any, TypeAlias, TypeVar
 
 import pyarrow as pa
@@ -90,29 +89,42 @@ def _cut(batch: pa.RecordBatch, max_bytes: int) -> Iterator[pa.RecordBatch]:
         yield batch
 
 
-class _End(Enum):
-    END = 0
+@dataclass(frozen=True, slots=True)
+class _End:
+    error: Exception | None
 
 
-async def prefetch(items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """Read the next item while the consumer is busy with the one before.
+async def prefetch(items: AsyncGenerator[T, None], ahead: int = 1) -> AsyncGenerator[T, None]:
+    """Read up to ``ahead`` items while the consumer is busy with the one before.
 
     An error of the producer is raised at the consumer, after the items before it. Closing the result closes ``items``.
     """
-    async with aclosing(items):
-        reading = asyncio.create_task(_next(items))
+    ready: asyncio.Queue[T | _End] = asyncio.Queue()
+    room = asyncio.Semaphore(ahead)
+
+    async def read() -> None:
+        end = _End(None)
         try:
-            # Shielded, and cancelled just once below: cancelling again would break off how ``items`` cleans up.
-            while (item := await asyncio.shield(reading)) is not _End.END:
-                reading = asyncio.create_task(_next(items))
+            await room.acquire()
+            async for item in items:
+                ready.put_nowait(item)
+                await room.acquire()
+        except Exception as error:
+            end = _End(error)
+        ready.put_nowait(end)
+
+    async with aclosing(items):
+        reading = asyncio.create_task(read())
+        try:
+            while not isinstance(item := await ready.get(), _End):
+                room.release()
                 yield item
+            if item.error is not None:
+                raise item.error
         finally:
+            # Just once: cancelling again would break off how ``items`` cleans up.
             reading.cancel()
             await see_through(_settled(reading))
-
-
-async def _next(items: AsyncGenerator[T, None]) -> T | _End:
-    return await anext(items, _End.END)
 
 
 async def _settled(task: "asyncio.Task[Any]") -> None:

@@ -81,13 +81,14 @@ async def test_prefetched_items_come_in_order() -> None:
     assert (items.open, other_tasks()) == (False, 0)
 
 
-async def test_one_item_is_read_ahead_and_no_more() -> None:
+@pytest.mark.parametrize("ahead", [1, 4])
+async def test_so_many_items_are_read_ahead_and_no_more(ahead: int) -> None:
     items = Items(100)
-    prefetched = prefetch(items())
+    prefetched = prefetch(items(), ahead)
     await anext(prefetched)
     for _ in range(50):
         await asyncio.sleep(0)
-    assert items.made == 2
+    assert items.made == 1 + ahead
     await prefetched.aclose()
 
 

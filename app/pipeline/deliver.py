@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from app.destinations.base import Destination, Fence, Target, Written
 from app.errors import Throttled, Unsupported
@@ -15,6 +15,9 @@ from app.runs.claims import Claim
 from app.runtime import Runtime
 from app.sources.base import EventQuery
 from app.streams import Batches, Chunks, Cut, Encode, prefetch, rechunk
+
+READ_AHEAD: Final = 4
+"""Batches, so that the source goes on while a row group of as many is encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ async def deliver(runtime: Runtime, claim: Claim, fence: Fence) -> Delivered:
     await runtime.source.settle(query, runtime.settings.late_commit_wait)
     cleaner = Cleaner()
     batches = cleaner.clean(runtime.source.read(query))
-    batches = rechunk(prefetch(batches), _batch_bytes(runtime, destination))
+    batches = rechunk(prefetch(batches, READ_AHEAD), _batch_bytes(runtime, destination))
     target = Target(
         table=claim.model,
         start=claim.start,
