@@ -94,21 +94,27 @@ class _End:
     error: Exception | None
 
 
-async def prefetch(items: AsyncGenerator[T, None], ahead: int = 1) -> AsyncGenerator[T, None]:
-    """Read up to ``ahead`` items while the consumer is busy with the one before.
+async def prefetch(
+    items: AsyncGenerator[T, None], limit: int = 1, weigh: Callable[[T], int] = lambda item: 1
+) -> AsyncGenerator[T, None]:
+    """Read on while the consumer is busy, until what waits for it weighs ``limit`` or more.
 
     An error of the producer is raised at the consumer, after the items before it. Closing the result closes ``items``.
     """
     ready: asyncio.Queue[T | _End] = asyncio.Queue()
-    room = asyncio.Semaphore(ahead)
+    waiting = 0
+    taken = asyncio.Event()
 
     async def read() -> None:
+        nonlocal waiting
         end = _End(None)
         try:
-            await room.acquire()
             async for item in items:
+                waiting += weigh(item)
                 ready.put_nowait(item)
-                await room.acquire()
+                while waiting >= limit:
+                    taken.clear()
+                    await taken.wait()
         except Exception as error:
             end = _End(error)
         ready.put_nowait(end)
@@ -117,7 +123,8 @@ async def prefetch(items: AsyncGenerator[T, None], ahead: int = 1) -> AsyncGener
         reading = asyncio.create_task(read())
         try:
             while not isinstance(item := await ready.get(), _End):
-                room.release()
+                waiting -= weigh(item)
+                taken.set()
                 yield item
             if item.error is not None:
                 raise item.error

@@ -16,8 +16,8 @@ from app.runtime import Runtime
 from app.sources.base import EventQuery
 from app.streams import Batches, Chunks, Cut, Encode, prefetch, rechunk
 
-READ_AHEAD: Final = 4
-"""Batches, so that the source goes on while a row group of as many is encoded."""
+READ_AHEAD: Final = 8 * 1024 * 1024
+"""Bytes, so that the source goes on while a file is encoded. Counted by size: a single row may be as large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ async def deliver(runtime: Runtime, claim: Claim, fence: Fence) -> Delivered:
     await runtime.source.settle(query, runtime.settings.late_commit_wait)
     cleaner = Cleaner()
     batches = cleaner.clean(runtime.source.read(query))
-    batches = rechunk(prefetch(batches, READ_AHEAD), _batch_bytes(runtime, destination))
+    batches = rechunk(prefetch(batches, READ_AHEAD, lambda batch: batch.nbytes), _batch_bytes(runtime, destination))
     target = Target(
         table=claim.model,
         start=claim.start,

@@ -39,7 +39,7 @@ class RunSettings(Group):
         "20 minutes for exports every 5 or 15 minutes, 6 hours for hourly, 1 day for daily, 3 days for weekly ones.",
     )
     batch_bytes: int = Field(
-        8 * 1024 * 1024, ge=64 * 1024, description="Size of one Arrow batch on its way from source to destination."
+        4 * 1024 * 1024, ge=64 * 1024, description="Size of one Arrow batch on its way from source to destination."
     )
     schedule_jitter: float = Field(
         1.0,
