@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.clocks import elapsing
 from app.crypto import Cipher
 from app.models import Backfill, Export, Integration, Organization, Project
-from app.runs.claims import Claim
+from app.runs.claim import Claim
 from app.tenants.service import create_organization, create_project
 
 

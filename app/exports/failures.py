@@ -11,7 +11,7 @@ from app.logs.lines import storable
 from app.models import Export, RunStatus, UncountedFailure
 from app.notifications.notices import Kind, Notice, iso
 from app.notifications.outbox import Outbox
-from app.runs.claims import Claim
+from app.runs.claim import Claim
 
 TOLD: Final = frozenset({RunStatus.FAILED, RunStatus.FAILED_RETRYABLE, RunStatus.TIMED_OUT})
 """What people are told of: not of what they cancelled, nor of a quota (the contract's section 7)."""

@@ -11,7 +11,7 @@ from app.formats.base import Format, encode_files
 from app.pipeline.clean import Cleaner
 from app.pipeline.opening import open_destination, query_of
 from app.pipeline.partitions import partitioned
-from app.runs.claims import Claim
+from app.runs.claim import Claim
 from app.runtime import Runtime
 from app.sources.base import EventQuery
 from app.streams import Batches, Chunks, Cut, Encode, prefetch, rechunk

@@ -27,7 +27,8 @@ from app.pipeline.deliver import Delivered, deliver, discard
 from app.pipeline.fence import RunFence
 from app.pipeline.lease import Lease
 from app.pipeline.retry import RetryPolicy
-from app.runs.claims import Claim, ClaimRepository
+from app.runs.claim import Claim
+from app.runs.claims import ClaimRepository
 from app.runs.files import RunFileRepository
 from app.runs.limits import TIME_LIMITS
 from app.runtime import Runtime

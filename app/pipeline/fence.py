@@ -7,7 +7,8 @@ from app.db.engine import Sessions
 from app.destinations.base import Earlier, Written
 from app.errors import LeaseLost
 from app.pipeline.lease import Lease
-from app.runs.claims import Claim, ClaimRepository, extending
+from app.runs.claim import Claim
+from app.runs.claims import ClaimRepository, extending
 from app.runs.files import RunFileRepository
 
 OWNS_LIMIT = 10.0

@@ -16,7 +16,7 @@ from app.exports.repository import ExportRepository
 from app.integrations.linked import Sealed, open_linked
 from app.models import Model, SelectBy
 from app.network import Network
-from app.runs.claims import Claim
+from app.runs.claim import Claim
 from app.runtime import Runtime
 from app.sources.base import EventQuery
 

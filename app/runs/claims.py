@@ -5,9 +5,7 @@ partitioned or thought dead finds that none of its writes match a row any more.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import ARRAY, DateTime, Uuid, and_, cast, column, exists, func, literal, or_, select, update
@@ -23,6 +21,7 @@ from app.errors import RunError
 from app.integrations.linked import SealedIntegration
 from app.models import Export, Integration, Run, RunStatus, SelectBy
 from app.models.enums import UNFINISHED_RUN
+from app.runs.claim import Claim
 from app.scheduling.intervals import Window
 
 NOW = func.clock_timestamp()
@@ -33,40 +32,6 @@ INTEGRATION = (Integration.id, Integration.kind, Integration.config, Integration
 def no_jitter(end: datetime) -> timedelta:
     """Runs begin as soon as their window has settled."""
     return timedelta(0)
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One attempt at one run, with all it needs to know of its export. The config is still sealed."""
-
-    run_id: UUID
-    epoch: int
-    attempt: int
-    export_id: UUID
-    project_id: int
-    backfill_id: UUID | None
-    model: str
-    destination_type: str
-    destination_config: bytes
-    start: datetime | None
-    end: datetime
-    select_by: str
-    interval: str
-    lease_ttl: timedelta
-    asked: float
-    """When the claim was asked for, as :func:`app.clocks.elapsing` counts: the lease runs at the latest from then."""
-    claimed_at: datetime
-    """By the database's clock."""
-    filters: Sequence[Any] | None
-    hogql_query: str | None
-    error_class: str | None = None
-    """Of the attempt before, if one failed."""
-    failures_alike: int = 0
-    """Attempts right before this one that failed with that class."""
-    retry_until: datetime | None = None
-    """Until when failed attempts are repeated; None: none has failed yet."""
-    integration: SealedIntegration | None = None
-    """The export's, if it has one."""
 
 
 class ClaimRepository(Repository):

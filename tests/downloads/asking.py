@@ -11,7 +11,7 @@ from sqlalchemy import text
 from app.embedded import Stack
 from app.models import Download
 from app.pipeline.execute import Executor
-from app.runs.claims import Claim
+from app.runs.claim import Claim
 from app.runtime import Runtime
 from tests.factories import add_event, utc
 from tests.worker.bucket import contents

@@ -11,7 +11,7 @@ from app.errors import Misconfigured
 from app.exports.due import DueWindows
 from app.exports.failures import note_failure
 from app.models import Export, LogEntry, Notification, Project, Run, RunStatus
-from app.runs.claims import Claim
+from app.runs.claim import Claim
 from app.runtime import Runtime
 from app.scheduling.tick import Ticker
 from tests.factories import make_claim, make_export

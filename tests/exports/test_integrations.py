@@ -14,7 +14,7 @@ from app.exports.repository import ExportRepository
 from app.integrations.linked import SealedIntegration
 from app.models import Export
 from app.pipeline.deliver import deliver
-from app.runs.claims import Claim
+from app.runs.claim import Claim
 from app.runtime import Runtime
 from tests.exports.linking import KEYS, add_integration, body
 from tests.factories import add_event, make_claim, utc

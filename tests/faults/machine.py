@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
-from app.runs.claims import Claim
+from app.runs.claim import Claim
 from tests.factories import utc
 from tests.faults import facts
 from tests.faults.model import BackfillModel, ClaimModel, Model

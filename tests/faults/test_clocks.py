@@ -17,7 +17,8 @@ from sqlalchemy import func, select, update
 from app.exports.due import DueWindows
 from app.models import Export, Run, RunStatus
 from app.pipeline.execute import Executor
-from app.runs.claims import Claim, ClaimRepository
+from app.runs.claim import Claim
+from app.runs.claims import ClaimRepository
 from app.runtime import Runtime
 from app.scheduling.tick import Ticker
 from tests.conftest import Clock

@@ -12,7 +12,7 @@ from app.destinations.base import Written, WrittenFile
 from app.embedded import Stack
 from app.exports.due import DueWindows
 from app.models import Export, Run
-from app.runs.claims import Claim
+from app.runs.claim import Claim
 from app.runs.files import RunFileRepository
 from app.runtime import Runtime
 from app.scheduling.tick import Ticker

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 )
 
 from app.pipeline.execute import Executor
-from app.runs.claims import Claim
+from app.runs.claim import Claim
 from app.settings import Settings
 from tests.faults.machine import START, Machine
 from tests.faults.model import (

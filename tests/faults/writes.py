@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from app.errors import Misconfigured, Transient
 from app.models import RunStatus
-from app.runs.claims import Claim, ClaimRepository
+from app.runs.claim import Claim
+from app.runs.claims import ClaimRepository
 from tests.factories import utc
 from tests.faults.model import ClaimModel, Model
 

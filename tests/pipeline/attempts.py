@@ -19,7 +19,8 @@ from app.models import Run
 from app.pipeline import execute as execute_module
 from app.pipeline.deliver import Delivered
 from app.pipeline.execute import Executor
-from app.runs.claims import Claim, ClaimRepository
+from app.runs.claim import Claim
+from app.runs.claims import ClaimRepository
 from app.runtime import Runtime
 from app.scheduling.intervals import Window
 from app.settings import Settings

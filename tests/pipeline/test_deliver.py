@@ -14,7 +14,7 @@ from app.formats import FORMATS
 from app.models import SelectBy
 from app.pipeline import deliver as pipeline
 from app.pipeline.deliver import file_extension
-from app.runs.claims import Claim
+from app.runs.claim import Claim
 from app.runtime import Runtime
 from app.sources import open_source
 from tests import factories

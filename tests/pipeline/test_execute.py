@@ -14,7 +14,8 @@ from app.errors import DataError, Transient
 from app.models import Export, Run, RunStatus
 from app.pipeline import execute as execute_module
 from app.pipeline.deliver import Delivered
-from app.runs.claims import Claim, ClaimRepository
+from app.runs.claim import Claim
+from app.runs.claims import ClaimRepository
 from app.runs.repository import RunRepository
 from app.runtime import Runtime
 from tests.pipeline.attempts import (

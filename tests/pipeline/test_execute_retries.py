@@ -12,7 +12,7 @@ from app.destinations.noop import NoOp
 from app.errors import Misconfigured, Transient
 from app.models import RunStatus
 from app.pipeline.deliver import Delivered
-from app.runs.claims import Claim
+from app.runs.claim import Claim
 from app.runtime import Runtime
 from app.streams import Batches
 from tests.pipeline.attempts import claimed, deliver_with, failing_with, row

@@ -17,7 +17,8 @@ from app.logs.lines import Line
 from app.models import Export, Run, RunFile, RunStatus
 from app.pipeline import leftovers as leftovers_module
 from app.pipeline.leftovers import Sweeper, open_sweeper
-from app.runs.claims import NOW, Claim, ClaimRepository
+from app.runs.claim import Claim
+from app.runs.claims import NOW, ClaimRepository
 from app.runs.files import RunFileRepository
 from app.runtime import Runtime
 from app.scheduling.intervals import Window

@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import text
 
 from app.models import Export, Run
-from app.runs.claims import Claim, ClaimRepository
+from app.runs.claim import Claim
+from app.runs.claims import ClaimRepository
 from app.runtime import Runtime
 from app.scheduling.intervals import Window
 from tests.factories import make_backfill, make_export, utc

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from app.pipeline.execute import Executor
-from app.runs.claims import Claim
+from app.runs.claim import Claim
 from app.settings import WorkerSettings
 from tests.factories import make_claim
 from worker import pool as pool_module
