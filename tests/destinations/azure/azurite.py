@@ -7,29 +7,25 @@ happen only if there is nothing happens all the same; and it never misbehaves: f
 
 import atexit
 import base64
-import fcntl
-import hashlib
 import os
 import secrets
-import shutil
 import subprocess
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-import pytest
 from azure.storage.blob import BlobServiceClient
 from azure.storage.blob.aio import ContainerClient
 
 from app.destinations.azure_blob.client import API_VERSION
 from app.embedded.state import LOOPBACK
 from app.embedded.tether import tethered
+from tests.npm import installed, node
 
 PACKAGE: Final = Path(__file__).parent
 ACCOUNT: Final = "exports"
 CONTAINER: Final = "events"
-INSTALL_LIMIT: Final = 300.0
 
 
 @dataclass(frozen=True)
@@ -52,18 +48,12 @@ class Azurite:
 @cache
 def running() -> Azurite:
     """The server of this process. It ends with it, however that ends."""
-    # As for other servers in Node.js: on a newcomer's machine the rest of the tests is worth running without.
-    node = shutil.which("node")
-    if node is None or shutil.which("npm") is None:
-        if os.environ.get("CI"):
-            raise RuntimeError("Node.js with npm is not installed")
-        pytest.skip("Node.js with npm is not installed")
     key = base64.b64encode(secrets.token_bytes(64)).decode()
-    main = _installed() / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+    main = installed(PACKAGE, "azurite") / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
     # Port 0: the system gives one that is free, and the server says which.
     options = ("--blobHost", LOOPBACK, "--blobPort", "0", "--inMemoryPersistence", "--silent", "--disableTelemetry")
     process = subprocess.Popen(
-        tethered([node, str(main), *options]),
+        tethered([node(), str(main), *options]),
         env={**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{key}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -87,24 +77,3 @@ def running() -> Azurite:
 def _stop(process: "subprocess.Popen[str]") -> None:
     process.terminate()
     process.communicate()
-
-
-def _installed() -> Path:
-    """Where the version of the lock file is, installed once per machine: other test processes wait for the first."""
-    lock = (PACKAGE / "package-lock.json").read_bytes()
-    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    directory = cache_home / "batch-exports-tests" / f"azurite-{hashlib.sha256(lock).hexdigest()[:16]}"
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        if not (directory / "complete").exists():
-            for name in ("package.json", "package-lock.json", ".npmrc"):
-                shutil.copy(PACKAGE / name, directory)
-            subprocess.run(
-                ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", "--prefer-offline"],
-                cwd=directory,
-                check=True,
-                timeout=INSTALL_LIMIT,
-            )
-            (directory / "complete").touch()
-    return directory

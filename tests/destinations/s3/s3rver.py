@@ -5,10 +5,6 @@ reads of a signature whose it is, no more.
 """
 
 import atexit
-import fcntl
-import hashlib
-import os
-import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -17,16 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-import pytest
-
 from app.embedded.state import LOOPBACK
 from app.embedded.tether import tethered
 from tests.destinations.harness import S3Harness
+from tests.npm import installed, node
 
 PACKAGE: Final = Path(__file__).parent
-FILES: Final = ("package.json", "package-lock.json", ".npmrc", "server.js")
 BUCKET: Final = "exports"
-INSTALL_LIMIT: Final = 300.0
 
 
 @dataclass(frozen=True)
@@ -64,15 +57,10 @@ class S3rverHarness(S3Harness):
 @cache
 def running() -> S3rver:
     """The server of this process. It ends with it, however that ends."""
-    # As for other servers in Node.js: on a newcomer's machine the rest of the tests is worth running without.
-    node = shutil.which("node")
-    if node is None or shutil.which("npm") is None:
-        if os.environ.get("CI"):
-            raise RuntimeError("Node.js with npm is not installed")
-        pytest.skip("Node.js with npm is not installed")
     directory = tempfile.TemporaryDirectory(prefix="batch-exports-s3rver-")
+    command = tethered([node(), "server.js", directory.name, BUCKET])
     process = subprocess.Popen(
-        tethered([node, "server.js", directory.name, BUCKET]), cwd=_installed(), stdout=subprocess.PIPE, text=True
+        command, cwd=installed(PACKAGE, "s3rver", ["server.js"]), stdout=subprocess.PIPE, text=True
     )
     atexit.register(_stop, process, directory)
     assert process.stdout is not None
@@ -83,24 +71,3 @@ def _stop(process: "subprocess.Popen[str]", directory: "tempfile.TemporaryDirect
     process.terminate()
     process.communicate()
     directory.cleanup()
-
-
-def _installed() -> Path:
-    """Where the version of the lock file is, installed once per machine: other test processes wait for the first."""
-    contents = b"".join((PACKAGE / name).read_bytes() for name in FILES)
-    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    directory = cache_home / "batch-exports-tests" / f"s3rver-{hashlib.sha256(contents).hexdigest()[:16]}"
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        if not (directory / "complete").exists():
-            for name in FILES:
-                shutil.copy(PACKAGE / name, directory)
-            subprocess.run(
-                ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", "--prefer-offline"],
-                cwd=directory,
-                check=True,
-                timeout=INSTALL_LIMIT,
-            )
-            (directory / "complete").touch()
-    return directory
