@@ -33,6 +33,9 @@ class FileEnd:
     """The least and the greatest ``timestamp`` of its rows; None where rows have none."""
 
 
+Data: TypeAlias = bytes | memoryview
+"""Bytes, perhaps where an encoder's library has them in memory: a copy of all that is exported costs much."""
+
 Partition: TypeAlias = tuple[tuple[str, str], ...]
 """What rows have in common by which they are partitioned, under the names that it has in key templates; an empty text
 where there is nothing: ``(("event", "$pageview"), ("date", "2026-11-28"))``."""
@@ -49,7 +52,7 @@ class Chunk:
     """
 
     file: int
-    data: bytes
+    data: Data
     rows: int
     end: FileEnd | None = None
     partition: Partition = ()

@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks import export, intake, load, reads, recovery, store
+from benchmarks import export, intake, load, memory, reads, recovery, store
 from benchmarks.peers import measure as peers
 from benchmarks.tables import Table
 
@@ -17,6 +17,7 @@ BENCHMARKS: Mapping[str, Callable[[int], Coroutine[Any, Any, Table]]] = {
     "load": load.measure,
     "intake": intake.measure,
     "export": export.measure,
+    "memory": memory.measure,
     "peers": peers.measure,
     "reads": reads.measure,
     "recovery": recovery.measure,
@@ -32,9 +33,9 @@ def main() -> None:
     unknown = [name for name in arguments.names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
-    memory = psutil.virtual_memory().total / 2**30
+    total = psutil.virtual_memory().total / 2**30
     print(
-        f"{psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}, "
+        f"{psutil.cpu_count()} cores, {total:.0f} GiB, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}, pyarrow {version('pyarrow')}, PostgreSQL 18"
     )
     for name in arguments.names or BENCHMARKS:

@@ -6,9 +6,10 @@ from typing import Final
 
 from app.models import SelectBy
 from app.scheduling.intervals import Window
-from benchmarks.export import discarding_store, export_window
+from benchmarks.export import discarding_store
 from benchmarks.service import END, Service, open_service
 from benchmarks.tables import Table
+from benchmarks.worker import open_worker
 
 TIMES: Final = 20
 """How much larger the large table is."""
@@ -91,6 +92,7 @@ async def _grow(service: Service, since: datetime, span: timedelta, rows: int) -
 
 async def _export(service: Service, port: int) -> float:
     config = {"file_format": "Parquet", "compression": "zstd"}
-    seconds, run, _ = await export_window(service, port, config, MEASURED, SelectBy.INGESTED_AT)
-    assert run.records_completed
-    return seconds
+    async with open_worker(service) as worker:
+        [done] = await worker.export(port, config, [MEASURED], SelectBy.INGESTED_AT)
+    assert done.run.records_completed
+    return done.seconds

@@ -14,6 +14,7 @@ import structlog
 from app.db.engine import DATABASE_ERRORS
 from app.pipeline.execute import Executor
 from app.settings import WorkerSettings
+from worker.memory import give_back
 
 CLAIM_LIMIT = 10.0
 """Seconds after which a database that says nothing does not answer. A claim it makes all the same lapses."""
@@ -87,6 +88,7 @@ class RunPool:
         # Where one run was ready there may be more: wake the other slots before this one is busy.
         self.ring()
         await self._executor.execute(claim)
+        await give_back()
         if claim.backfill_id is not None:
             await self._after_run(claim.backfill_id)
         return True

@@ -215,6 +215,11 @@ class Destination(ABC):
         self.config = config
         self.network = network
 
+    @classmethod  # noqa: B027  most have nothing to prepare
+    def prepare(cls) -> None:
+        """Do once in a process what takes long the first time, with anything that needs no config. It may be called
+        again, and need not be called at all."""
+
     @classmethod
     def validate(cls, proposal: Proposal) -> dict[str, Any]:
         """Rules across the keys of a whole, well-typed config; returns it as it is to be stored.

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.streams import Batches, Chunk, Chunks, Cut, FileEnd, Partition
+from app.streams import Batches, Chunk, Chunks, Cut, Data, FileEnd, Partition
 
 TIMESTAMPS: Final = ("timestamp", "start_timestamp")
 """When events happened, and when sessions began. The first of these columns that a file has is the one whose least and
@@ -25,7 +26,7 @@ greatest values are noted of it; persons have neither."""
 class Encoder(Protocol):
     """Writes one file. Called from one thread at a time, never on the event loop."""
 
-    def encode(self, batch: pa.RecordBatch) -> bytes:
+    def encode(self, batch: pa.RecordBatch) -> Data:
         """Bytes that are ready; may be empty while the encoder gathers."""
         ...
 
@@ -80,25 +81,52 @@ async def encode_files(
     No rows, no files. A file may exceed ``max_file_bytes`` by what one batch encodes to. Encoding runs in a thread, so
     that heartbeats and uploads go on.
     """
-    number, writing = 0, None
+    files = _Files(fmt, schema, compression, max_file_bytes, cut)
     async with aclosing(batches):
         async for batch in batches:
-            if batch.num_rows == 0:
-                continue
-            for partition, rows in await asyncio.to_thread(cut, batch):
-                if writing is not None and writing.partition != partition:
-                    yield await asyncio.to_thread(writing.finish)
-                    number, writing = number + 1, None
-                if writing is None:
-                    writing = _File(number, partition, fmt.open(schema, compression, max_file_bytes))
-                data = await asyncio.to_thread(writing.encode, rows)
-                if max_file_bytes is not None and writing.size >= max_file_bytes:
-                    yield await asyncio.to_thread(writing.finish, data)
-                    number, writing = number + 1, None
-                elif data:
-                    yield writing.chunk(data)
-    if writing is not None:
-        yield await asyncio.to_thread(writing.finish)
+            for chunk in await asyncio.to_thread(files.encode, batch):
+                yield chunk
+    for chunk in await asyncio.to_thread(files.finish):
+        yield chunk
+
+
+class _Files:
+    """Files, one after another. All that is to be done with a batch is done in one go, so that the thread that does it
+    waits for the event loop once."""
+
+    def __init__(
+        self, fmt: Format, schema: pa.Schema, compression: str | None, max_file_bytes: int | None, cut: Cut
+    ) -> None:
+        self._open = partial(fmt.open, schema, compression, max_file_bytes)
+        self._max_bytes = max_file_bytes
+        self._cut = cut
+        self._number = 0
+        self._writing: _File | None = None
+
+    def encode(self, batch: pa.RecordBatch) -> Sequence[Chunk]:
+        """What is ready."""
+        if batch.num_rows == 0:
+            return ()
+        chunks: list[Chunk] = []
+        for partition, rows in self._cut(batch):
+            if self._writing is not None and self._writing.partition != partition:
+                chunks += self.finish()
+            if self._writing is None:
+                self._writing = _File(self._number, partition, self._open())
+            data = self._writing.encode(rows)
+            if self._max_bytes is not None and self._writing.size >= self._max_bytes:
+                chunks += self.finish(data)
+            elif data:
+                chunks.append(self._writing.chunk(data))
+        return chunks
+
+    def finish(self, data: Data = b"") -> Sequence[Chunk]:
+        """The end of the file that is being written, if there is one; ``data`` is what has been encoded of it."""
+        if self._writing is None:
+            return ()
+        chunk, self._writing = self._writing.finish(data), None
+        self._number += 1
+        return (chunk,)
 
 
 class _File:
@@ -114,7 +142,7 @@ class _File:
         self._times: list[datetime] = []
         self.size = 0
 
-    def encode(self, batch: pa.RecordBatch) -> bytes:
+    def encode(self, batch: pa.RecordBatch) -> Data:
         if (time := time_column(batch.schema)) is not None:
             column = batch.column(time)
             found = (_moment(pc.min(column)), _moment(pc.max(column)))
@@ -122,17 +150,17 @@ class _File:
         self._pending += batch.num_rows
         return self._noted(self._encoder.encode(batch))
 
-    def chunk(self, data: bytes) -> Chunk:
+    def chunk(self, data: Data) -> Chunk:
         rows, self._pending = self._pending, 0
         return Chunk(self._number, data, rows, partition=self.partition)
 
-    def finish(self, data: bytes = b"") -> Chunk:
+    def finish(self, data: Data = b"") -> Chunk:
         """The final chunk; ``data`` is what has been encoded of it already."""
-        chunk = self.chunk(data + self._noted(self._encoder.finish()))
+        chunk = self.chunk(b"".join((data, self._noted(self._encoder.finish()))))
         least, greatest = self._times or (None, None)
         return replace(chunk, end=FileEnd(self._digest.hexdigest(), least, greatest))
 
-    def _noted(self, data: bytes) -> bytes:
+    def _noted(self, data: Data) -> Data:
         self._digest.update(data)
         self.size += len(data)
         return data

@@ -89,10 +89,15 @@ class _Encoder:
         return self._sink.take()
 
     def _write_row_group(self) -> None:
-        table = pa.Table.from_batches(self._gathered, self._schema)
-        self._gathered, self._gathered_bytes = [], 0
-        if self._time is not None:
-            table = _sorted(table, self._time)
+        gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
+        order = _order(gathered, self._time)
+        if order is None:
+            table = pa.Table.from_batches(gathered, self._schema)
+        else:
+            # Column by column, each let go of once it is sorted: a row group is never in memory twice.
+            columns = [[batch.column(index) for batch in gathered] for index in range(len(self._schema))]
+            gathered.clear()
+            table = pa.Table.from_arrays([_sorted(column, order) for column in columns], schema=self._schema)
         self._writer.write_table(table, row_group_size=table.num_rows)
 
 
@@ -101,10 +106,19 @@ def _comes_again(field: "pa.Field[Any]") -> bool:
     return text and not is_json(field) and field.name not in UNIQUE
 
 
-def _sorted(table: pa.Table, column: str) -> pa.Table:
-    """The rows by that column; those that share a value stay in their order. Often they are sorted already."""
-    values = table.column(column).combine_chunks()
+def _order(batches: Sequence[pa.RecordBatch], column: str | None) -> Any:
+    """In which order the rows are sorted by that column; those that share a value stay in theirs. None: they are."""
+    if column is None:
+        return None
+    values = pa.concat_arrays([batch.column(column) for batch in batches])
     following: Any = pc.greater_equal(values.slice(1), values.slice(0, max(len(values) - 1, 0)))
     if values.null_count == 0 and pc.all(following).as_py():
-        return table
-    return table.combine_chunks().take(pc.sort_indices(values))
+        return None
+    return pc.sort_indices(values)
+
+
+def _sorted(pieces: "list[pa.Array[Any]]", order: Any) -> "pa.Array[Any]":
+    """Empties ``pieces``."""
+    column = pa.concat_arrays(pieces)
+    pieces.clear()
+    return column.take(order)

@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from app.models import SelectBy
 from app.scheduling.intervals import Window
-from benchmarks.export import discarding_store, export_window
+from benchmarks.export import discarding_store, fill
 from benchmarks.processes import Usage, Watched
 from benchmarks.service import END, START, Service, open_service
 from benchmarks.tables import Table
+from benchmarks.worker import open_worker
 
 HERE: Final = Path(__file__).parent
 ENVIRONMENT: Final = HERE / ".venv"
@@ -36,9 +37,8 @@ FROM event_store.events
 async def measure(rows: int) -> Table:
     await asyncio.to_thread(_install)
     async with open_service() as service, discarding_store() as port:
-        await service.load(await service.write_sample(rows))
+        await fill(service, rows)
         async with service.store() as store:
-            await store.execute("VACUUM ANALYZE event_store.events")
             await store.execute(VIEW)
         others = {f"dlt, {backend}": await _best(service, _dlt(service, backend)) for backend in BACKENDS}
         parquet = await _ours(service, port, rows, {"file_format": "Parquet", "compression": "zstd"})
@@ -72,11 +72,12 @@ def _install() -> None:
 
 async def _ours(service: Service, port: int, rows: int, config: dict[str, Any]) -> Usage:
     found = []
-    for _ in range(REPEATS):
-        seconds, run, usage = await export_window(service, port, config, Window(START, END), SelectBy.TIMESTAMP)
-        assert run.records_completed == rows
-        found.append(Usage(seconds, usage.peak_mib))
-    return min(found, key=lambda usage: usage.seconds)
+    async with open_worker(service) as worker:
+        for _ in range(REPEATS):
+            [done] = await worker.export(port, config, [Window(START, END)], SelectBy.TIMESTAMP)
+            assert done.run.records_completed == rows
+            found.append(done.seconds)
+    return Usage(min(found), worker.usage.peak_mib)
 
 
 def _dlt(service: Service, backend: str) -> tuple[list[str], Mapping[str, str]]:

@@ -1,9 +1,10 @@
 """Loading files into the event store: everything is stored, or told."""
 
+import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,6 +17,7 @@ from app.errors import SetupError, StoreUnavailable
 from app.events import load
 from app.events.files import LineFile
 from app.events.load import Loaded, Rejections, load_lines, rejections_path
+from app.events.rows import EventRow
 from app.events.sample import sample_lines
 from app.events.store import EventWriter, open_writer
 from app.settings import Settings
@@ -223,3 +225,37 @@ def test_samples_are_the_same_for_the_same_seed_and_lie_in_their_range() -> None
     assert start <= times[0] <= times[-1] < end
     assert 400 < sum(map(len, lines)) / len(lines) < 650
     assert len({json.loads(line)["uuid"] for line in lines}) == 1000
+
+
+async def test_events_lie_in_the_store_in_the_order_of_their_time(
+    writer: EventWriter, store: "asyncpg.Connection[asyncpg.Record]", rejections: Rejections
+) -> None:
+    times = [NOW - timedelta(minutes=minute) for minute in (3, 1, 5, 2, 4)]
+    await load_text(writer, rejections, *(event(timestamp=time.isoformat()) for time in times))
+    rows = await store.fetch("SELECT timestamp FROM event_store.events ORDER BY ctid")
+    assert [row["timestamp"] for row in rows] == sorted(times)
+
+
+async def test_writers_that_wait_for_one_another_both_store_their_events(
+    writer: EventWriter, store: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """Two know the same two events, with times in opposite order, so that each stores first what the other stores
+    last."""
+    first, second = [
+        EventRow(uuid4(), "e", "d", None, "{}", None, "", NOW + timedelta(seconds=second)) for second in range(2)
+    ]
+    later = NOW + timedelta(hours=1)
+    insert = (
+        "INSERT INTO event_store.events (team_id, uuid, event, distinct_id, properties, timestamp) "
+        "VALUES ($1, $2, 'other', 'd', '{}', $3)"
+    )
+    # Whoever waits longest for the other is the one that the database ends: the writer under test.
+    await store.execute("SET deadlock_timeout = '1h'")
+    async with store.transaction():
+        await store.execute(insert, PROJECT, second.uuid, NOW)
+        writing = asyncio.create_task(writer.write(PROJECT, [first, second]))
+        while not await store.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            await asyncio.sleep(0.01)
+        await store.execute(insert, PROJECT, first.uuid, later)
+    assert (await writing).new == 0
+    assert await store.fetchval("SELECT count(*) FROM event_store.events WHERE event = 'other'") == 2

@@ -97,7 +97,7 @@ def test_rows_never_become_python_objects() -> None:
     encoder = Parquet().open(SCHEMA, "zstd")
     tracemalloc.start()
     try:
-        data = encoder.encode(batch) + encoder.finish()
+        data = b"".join((encoder.encode(batch), encoder.finish()))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -103,7 +103,7 @@ async def test_any_column_is_of_the_type_it_was_said_to_be_and_can_be_written(
     lines = bytes(FORMATS["JSONLines"].open(table.schema, None).encode(cleaned))
     assert [len(json.loads(line)) for line in lines.splitlines()] == [len(fields)] * len(POISON)
     encoder = FORMATS["Parquet"].open(table.schema, None)
-    written = encoder.encode(cleaned) + encoder.finish()
+    written = b"".join((encoder.encode(cleaned), encoder.finish()))
     assert pq.read_table(io.BytesIO(written)).num_rows == len(POISON)
 
 

@@ -152,7 +152,7 @@ def test_rows_are_counted_whatever_their_columns_are(tmp_path: Path, file_format
     fmt, path = FORMATS[file_format], tmp_path / "file"
     batch = pa.RecordBatch.from_pydict({"value": [1, None, 3], "uuid": [[1], [2], None]})
     encoder = fmt.open(batch.schema, compression)
-    path.write_bytes(encoder.encode(batch) + encoder.finish())
+    path.write_bytes(b"".join((encoder.encode(batch), encoder.finish())))
     assert [value for values in fmt.values(path, compression, None) for value in values] == [None] * 3
     path.write_bytes(path.read_bytes()[:-2])
     with pytest.raises(Unreadable):

@@ -35,6 +35,7 @@ from app.destinations.azure_blob.errors import (
     may_have_worked,
 )
 from app.destinations.base import Fetched
+from app.destinations.objects.body import Body
 from app.destinations.objects.store import HIDDEN, NOTHING, ObjectStore, Seen
 
 ATTEMPT_NAME: Final = "batchexportsattempt"
@@ -93,11 +94,11 @@ class Container(ObjectStore):
                 await asyncio.to_thread(digest.update, data)
         return Fetched(size, digest.hexdigest())
 
-    async def put(self, key: str, data: bytes, expected: Seen) -> str:
+    async def put(self, key: str, data: Body, expected: Seen) -> str:
         blob = self.client.get_blob_client(key)
         try:
             answer = await blob.upload_blob(
-                data, length=len(data), overwrite=True, metadata=self._metadata, **_condition(expected)
+                bytes(data), length=len(data), overwrite=True, metadata=self._metadata, **_condition(expected)
             )
         except LOST as error:
             # Some take a name that has uncommitted blocks for an object when one is put there, though never when a list
@@ -111,9 +112,9 @@ class Container(ObjectStore):
     async def begin(self, key: str) -> str:
         return uuid4().hex
 
-    async def send(self, key: str, upload: str, number: int, data: bytes) -> str:
+    async def send(self, key: str, upload: str, number: int, data: Body) -> str:
         block = f"{upload}-{number:05}"
-        await self.client.get_blob_client(key).stage_block(block, data, len(data))
+        await self.client.get_blob_client(key).stage_block(block, bytes(data), len(data))
         return block
 
     async def complete(self, key: str, upload: str, parts: Sequence[str], expected: Seen) -> str:

@@ -16,7 +16,7 @@ from app.destinations.objects.store import ObjectStore, discard
 from app.destinations.objects.stored import StoredObjects
 from app.destinations.objects.upload import PART_BYTES, Upload, largest_file
 from app.errors import LeaseLost
-from app.streams import Batches
+from app.streams import Batches, prefetch
 
 HELD_BYTES: Final = PART_BYTES // 2
 """Of small files of partitions that are sent by their commits, in one request each: many windows have no more."""
@@ -92,7 +92,7 @@ class ObjectDestination(Destination):
         """Send every file, in parts; none is visible yet."""
         assert target.encode is not None
         room, number = HELD_BYTES if names.variables else 0, 0
-        async with asyncio.TaskGroup() as parts, aclosing(target.encode(batches)) as chunks:
+        async with asyncio.TaskGroup() as parts, aclosing(prefetch(target.encode(batches))) as chunks:
             async for chunk in chunks:
                 if chunk.file == len(uploads):
                     if uploads:

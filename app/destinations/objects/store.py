@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from app.destinations.base import Fetched
+from app.destinations.objects.body import Body
 from app.destinations.objects.together import together
 
 PARTS_IN_FLIGHT: Final = 3
@@ -79,7 +80,7 @@ class ObjectStore(ABC):
         """Copy an object to a file. None: it is not there."""
 
     @abstractmethod
-    async def put(self, key: str, data: bytes, expected: Seen) -> str:
+    async def put(self, key: str, data: Body, expected: Seen) -> str:
         """Make a small object visible, in one request. Returns its entity tag."""
 
     @abstractmethod
@@ -87,7 +88,7 @@ class ObjectStore(ABC):
         """The id of a new upload in parts, of which nothing is visible until :meth:`complete`."""
 
     @abstractmethod
-    async def send(self, key: str, upload: str, number: int, data: bytes) -> str:
+    async def send(self, key: str, upload: str, number: int, data: Body) -> str:
         """Part ``number``, from 1. Returns what :meth:`complete` names it by."""
 
     @abstractmethod

@@ -11,9 +11,10 @@ from typing import Final
 
 from app import failpoints
 from app.destinations.base import WrittenFile
+from app.destinations.objects.body import Body, Gathered
 from app.destinations.objects.store import HIDDEN, NOTHING, ObjectStore, Seen
 from app.errors import DataError, LeaseLost, Transient
-from app.streams import FileEnd, Partition, see_through
+from app.streams import Data, FileEnd, Partition, see_through
 
 MIB: Final = 1024 * 1024
 PART_BYTES: Final = 8 * MIB
@@ -54,7 +55,7 @@ class Upload:
         self.visible = False
         self._store = store
         self._tasks = parts
-        self._gathered = bytearray()
+        self._gathered = Gathered()
         self._number = 0
         self._parts: dict[int, str] = {}
         self._sent = 0
@@ -67,7 +68,7 @@ class Upload:
         upload = cls(store, key, None)
         upload.bytes = len(data)
         upload.end = FileEnd(hashlib.sha256(data).hexdigest(), None, None)
-        upload._gathered += data
+        upload._gathered.add(data)
         return upload
 
     @property
@@ -77,25 +78,22 @@ class Upload:
             self.key, self.rows, self.bytes, self.end.sha256, self.end.min_timestamp, self.end.max_timestamp
         )
 
-    async def add(self, data: bytes, rows: int) -> None:
+    async def add(self, data: Data, rows: int) -> None:
         """Waits while too many parts are in flight: that is the backpressure."""
         self.rows += rows
         self.bytes += len(data)
-        self._gathered += data
-        while len(self._gathered) >= (size := part_bytes(self._number + 1)):
-            part = bytes(memoryview(self._gathered)[:size])
-            del self._gathered[:size]
-            await self._send(part)
+        self._gathered.add(data)
+        while self._gathered.size >= (size := part_bytes(self._number + 1)):
+            await self._send(self._gathered.take(size))
 
     async def send_rest(self, *, waits: bool) -> None:
         """Nothing more comes. A file below the size of one part that ``waits`` is sent by its commit, in one request;
         others are sent now, so that many small files do not gather in memory."""
         if self.upload_id is not None or not waits:
             if self._number == 0:
-                await self._send_whole(bytes(self._gathered))
-            elif self._gathered:
-                await self._send(bytes(self._gathered))
-            self._gathered.clear()
+                await self._send_whole(self._gathered.take(self._gathered.size))
+            elif self._gathered.size:
+                await self._send(self._gathered.take(self._gathered.size))
 
     async def commit(self, owns: Callable[[], Awaitable[bool]]) -> None:
         """Make the file visible, and see that it is all there.
@@ -131,7 +129,7 @@ class Upload:
             await self._store.abort(self.key, self.upload_id)
             self.upload_id = None
 
-    async def _send(self, part: bytes) -> None:
+    async def _send(self, part: Body) -> None:
         if self._number == MAX_PARTS:
             raise DataError(f"'{self.key}' needs more than {MAX_PARTS} parts; set 'max_file_size_mb'")
         if self.upload_id is None:
@@ -143,14 +141,14 @@ class Upload:
         await self._store.slots.acquire()
         self._tasks.create_task(self._send_part(self.upload_id, self._number, part))
 
-    async def _send_whole(self, data: bytes) -> None:
+    async def _send_whole(self, data: Body) -> None:
         """As one part. The next file need not wait until this one's upload has been created."""
         assert self._tasks is not None
         self._number = 1
         await self._store.slots.acquire()
         self._tasks.create_task(self._create_and_send(data))
 
-    async def _create_and_send(self, data: bytes) -> None:
+    async def _create_and_send(self, data: Body) -> None:
         try:
             await see_through(self._create(), CLEAN_UP_LIMIT)
         except BaseException:
@@ -162,7 +160,7 @@ class Upload:
     async def _create(self) -> None:
         self.upload_id = await self._store.begin(self.key)
 
-    async def _send_part(self, upload_id: str, number: int, part: bytes) -> None:
+    async def _send_part(self, upload_id: str, number: int, part: Body) -> None:
         try:
             self._parts[number] = await self._store.send(self.key, upload_id, number, part)
             self._sent += len(part)
@@ -195,7 +193,7 @@ class Upload:
         # Whatever interrupts it, it may have been heard.
         self.begun = True
         if self.upload_id is None:
-            return await self._store.put(self.key, bytes(self._gathered), expected)
+            return await self._store.put(self.key, self._gathered.whole(), expected)
         numbers = sorted(self._parts)
         assert numbers == list(range(1, self._number + 1)), f"parts {numbers} of {self._number}"
         assert self._sent == self.bytes, f"{self._sent} bytes sent of {self.bytes}"

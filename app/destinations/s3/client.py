@@ -11,6 +11,7 @@ from aiobotocore.config import AioConfig
 
 from app.destinations.guard import Guard
 from app.destinations.s3.roles import Role, assume, session_name, shared_session
+from app.destinations.s3.signing import use_digests
 from app.destinations.s3.store import CHANGING
 from app.network import AddressRefused, Network
 
@@ -81,6 +82,7 @@ async def open_client(
         config=_client_config(connection, network, retries, timeout),
     )
     async with client as opened:
+        use_digests(opened)
         yield opened
 
 

@@ -14,7 +14,7 @@ from app.destinations.proposal import Linked, Proposal
 from app.destinations.s3.client import Connection, create_arguments, guard, open_client
 from app.destinations.s3.config import BucketConfig, settle_bucket
 from app.destinations.s3.errors import NotAssumed, as_run_error, location, unusable, where
-from app.destinations.s3.roles import Role, usable_settings
+from app.destinations.s3.roles import Role, load_service_data, usable_settings
 from app.destinations.s3.store import Bucket
 from app.errors import Misconfigured
 from app.network import AddressRefused, Network
@@ -28,6 +28,10 @@ class Bucketed(ObjectDestination):
         super().__init__(config, network)
         self.connection = Connection.of(config.model_dump())
         where(config.bucket_name, self.connection.endpoint_url)  # what is no URL is found out here
+
+    @classmethod
+    def prepare(cls) -> None:
+        load_service_data()
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], network: Network) -> Self:

@@ -4,6 +4,7 @@ Whoever may use this service could name anybody's role. So each project comes wi
 and that the role's trust policy asks for: another project's exports cannot use the role, though the service could.
 """
 
+import asyncio
 import re
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -15,6 +16,7 @@ from uuid import UUID, uuid5
 from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentialResolver, AioRefreshableCredentials
 from aiobotocore.session import AioSession, get_session
+from botocore import UNSIGNED
 from botocore.credentials import CredentialProvider
 from pydantic import SecretStr
 
@@ -143,6 +145,16 @@ def shared_session() -> AioSession:
     """Keeps the descriptions of the services: parsing one anew would hold up the event loop for a tenth of a second.
     And the host's identity, which it renews itself."""
     return get_session()
+
+
+def load_service_data() -> None:
+    """What the first client of a process would hold up the event loop for, some tenths of a second."""
+
+    async def open_one() -> None:
+        async with shared_session().create_client("s3", "us-east-1", config=AioConfig(signature_version=UNSIGNED)):
+            pass
+
+    asyncio.run(open_one())
 
 
 class _Provider(CredentialProvider):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from botocore.exceptions import ClientError
 
 from app.destinations.base import Fetched
+from app.destinations.objects.body import Body
 from app.destinations.objects.store import ATTEMPT_KEY, HIDDEN, NOTHING, ObjectStore, Seen
 from app.destinations.s3.errors import (
     LOST,
@@ -95,21 +96,19 @@ class Bucket(ObjectStore):
                 await asyncio.to_thread(digest.update, data)
         return Fetched(size, digest.hexdigest())
 
-    async def put(self, key: str, data: bytes, expected: Seen) -> str:
-        checksum = await self._checksum(data)
-        answer = await self._change("put_object", _condition(expected), **self._new(key), **checksum, Body=data)
+    async def put(self, key: str, data: Body, expected: Seen) -> str:
+        body = await self._body(data)
+        answer = await self._change("put_object", _condition(expected), **self._new(key), **body)
         return value_of(answer, "ETag")
 
     async def begin(self, key: str) -> str:
         algorithm: dict[str, Any] = {"ChecksumAlgorithm": "CRC32"} if self.checksums else {}
         return value_of(await self.client.create_multipart_upload(**self._new(key), **algorithm), "UploadId")
 
-    async def send(self, key: str, upload: str, number: int, data: bytes) -> str:
-        checksum = await self._checksum(data)
-        answer = await self.client.upload_part(
-            Bucket=self.name, Key=key, UploadId=upload, PartNumber=number, **checksum, Body=data
-        )
-        return " ".join([value_of(answer, "ETag"), *checksum.values()])
+    async def send(self, key: str, upload: str, number: int, data: Body) -> str:
+        body = await self._body(data)
+        answer = await self.client.upload_part(Bucket=self.name, Key=key, UploadId=upload, PartNumber=number, **body)
+        return " ".join([value_of(answer, "ETag"), *([body["ChecksumCRC32"]] if self.checksums else [])])
 
     async def complete(self, key: str, upload: str, parts: Sequence[str], expected: Seen) -> str:
         listed = {"Parts": [{"PartNumber": number, **self._part(part)} for number, part in enumerate(parts, 1)]}
@@ -148,10 +147,12 @@ class Bucket(ObjectStore):
     def _new(self, key: str) -> dict[str, Any]:
         return {"Bucket": self.name, "Key": key, "Metadata": {ATTEMPT_KEY: self.attempt}, **self.extra}
 
-    async def _checksum(self, data: bytes) -> dict[str, Any]:
+    async def _body(self, data: Body) -> dict[str, Any]:
+        await asyncio.to_thread(data.digest)
         if not self.checksums:
-            return {}
-        return {"ChecksumCRC32": b64encode((await asyncio.to_thread(zlib.crc32, data)).to_bytes(4, "big")).decode()}
+            return {"Body": data}
+        checksum = await asyncio.to_thread(_crc32, data)
+        return {"Body": data, "ChecksumCRC32": b64encode(checksum.to_bytes(4, "big")).decode()}
 
     def _part(self, part: str) -> dict[str, str]:
         """Of what :meth:`send` named it by: its entity tag, and its checksum if it was sent with one."""
@@ -178,6 +179,13 @@ def value_of(answer: Mapping[str, Any], name: str) -> str:
     if not value:
         raise NotS3(name)
     return str(value)
+
+
+def _crc32(data: Body) -> int:
+    crc = 0
+    for piece in data:
+        crc = zlib.crc32(piece, crc)
+    return crc
 
 
 def _condition(expected: Seen) -> Mapping[str, str]:

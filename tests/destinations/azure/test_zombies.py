@@ -11,6 +11,7 @@ import pytest
 
 from app.destinations.base import Destination
 from app.destinations.objects import upload
+from app.destinations.objects.body import Body
 from app.destinations.objects.destination import ObjectDestination
 from app.destinations.objects.store import NOTHING
 from app.errors import LeaseLost, RunError, Transient
@@ -128,7 +129,7 @@ async def test_two_uploads_to_one_name_never_mix(azure: AzureHarness) -> None:
     async with destination.open_store("run/1") as first, destination.open_store("run/2") as second:
         uploads = [(store, await store.begin(key)) for store in (first, second)]
         blocks = [
-            [await store.send(key, upload, number, f"{store.attempt}:{number} ".encode()) for number in (1, 2)]
+            [await store.send(key, upload, number, Body([f"{store.attempt}:{number} ".encode()])) for number in (1, 2)]
             for store, upload in uploads
         ]
         assert len({len(block) for sent in blocks for block in sent}) == 1
