@@ -14,8 +14,8 @@ M_ARENA_MAX: Final = -8
 """glibc's numbers for them."""
 LARGE: Final = 32 * 1024 * 1024
 """Bytes from which a block is the system's own: larger than what batches and parts of files are made of."""
-KEPT: Final = 256 * 1024 * 1024
-"""Bytes that may be free and stay with the process while it works; more than a run ever frees."""
+KEPT: Final = 64 * 1024 * 1024
+"""Bytes that may be free and stay with the process while it works; more than a run frees at once."""
 
 
 def keep_freed_blocks() -> None:

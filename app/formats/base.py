@@ -6,6 +6,7 @@ Rollover by size, threading and naming are outside the encoder.
 import asyncio
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -82,12 +83,19 @@ async def encode_files(
     that heartbeats and uploads go on.
     """
     files = _Files(fmt, schema, compression, max_file_bytes, cut)
-    async with aclosing(batches):
-        async for batch in batches:
-            for chunk in await asyncio.to_thread(files.encode, batch):
-                yield chunk
-    for chunk in await asyncio.to_thread(files.finish):
-        yield chunk
+    loop = asyncio.get_running_loop()
+    # One thread for all of it: allocators keep what a thread has freed for that thread, so several would hold as many
+    # times the memory.
+    thread = ThreadPoolExecutor(1, thread_name_prefix="encoder")
+    try:
+        async with aclosing(batches):
+            async for batch in batches:
+                for chunk in await loop.run_in_executor(thread, files.encode, batch):
+                    yield chunk
+        for chunk in await loop.run_in_executor(thread, files.finish):
+            yield chunk
+    finally:
+        thread.shutdown(wait=False)
 
 
 class _Files:

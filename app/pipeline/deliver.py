@@ -16,7 +16,7 @@ from app.runtime import Runtime
 from app.sources.base import EventQuery
 from app.streams import Batches, Chunks, Cut, Encode, prefetch, rechunk
 
-READ_AHEAD: Final = 24 * 1024 * 1024
+READ_AHEAD: Final = 16 * 1024 * 1024
 """Bytes, so that the source goes on while a file is encoded. Counted by size: a single row may be as large."""
 
 
