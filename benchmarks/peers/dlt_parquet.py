@@ -1,11 +1,13 @@
 """``dlt_parquet.py URL BACKEND DIRECTORY``: a table to Parquet files with dlt, as fast as it goes.
 
 Run by the peers' own Python. Chunks are as large as is of use, nothing is reflected that is not needed, Arrow tables
-pass through as they are.
+pass through as they are. The seconds that it has taken, without the start of the process, are in the file ``seconds``.
 """
 
 import os
 import sys
+import time
+from pathlib import Path
 
 url, backend, directory = sys.argv[1:]
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
@@ -29,4 +31,6 @@ pipeline = dlt.pipeline(
     dataset_name="peers",
     pipelines_dir=f"{directory}/pipelines",
 )
+started = time.monotonic()
 pipeline.run(table, loader_file_format="parquet", write_disposition="replace")
+Path(directory, "seconds").write_text(str(time.monotonic() - started))
