@@ -27,6 +27,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from app.destinations import DESTINATIONS
+
 IMPORTED: Final = ("app.cli", "app.main", "app.pipeline.execute", "uvicorn.main", "worker.main", "tests.faults.world")
 """Nothing that is run as a program: that would be imported already when it is to be run."""
 INHERIT: Final = None
@@ -178,6 +180,8 @@ def _server() -> Path:
 def serve(path: str) -> None:
     for name in IMPORTED:
         importlib.import_module(name)
+    for destination in DESTINATIONS.values():
+        destination.prepare()
     # Children would otherwise copy every page that collecting garbage looks at.
     gc.collect()
     gc.freeze()

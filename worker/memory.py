@@ -12,8 +12,8 @@ M_TRIM_THRESHOLD: Final = -1
 M_MMAP_THRESHOLD: Final = -3
 M_ARENA_MAX: Final = -8
 """glibc's numbers for them."""
-LARGE: Final = 32 * 1024 * 1024
-"""Bytes from which a block is the system's own: larger than what batches and parts of files are made of."""
+LARGE: Final = 8 * 1024 * 1024
+"""Bytes from which a block is the system's own: larger than what batches are made of, unless their rows are huge."""
 KEPT: Final = 64 * 1024 * 1024
 """Bytes that may be free and stay with the process while it works; more than a run frees at once."""
 

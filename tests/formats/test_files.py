@@ -1,5 +1,7 @@
 """From batches to files: where one ends and the next begins."""
 
+import asyncio
+import threading
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +11,7 @@ import pytest
 
 from app.destinations.files import FORMAT_COMPRESSIONS
 from app.errors import DataError, Defect
-from app.formats import FORMATS, partitions
+from app.formats import FORMATS, jsonl, partitions
 from app.formats.base import encode_files
 from app.formats.partitions import Partitioner
 from app.streams import Chunk, Partition
@@ -62,6 +64,21 @@ async def test_no_rows_make_no_files(file_format: str) -> None:
 async def test_a_limit_met_by_the_last_batch_leaves_no_empty_file() -> None:
     chunks = await encode([make_batch(0, 10)], max_file_bytes=1)
     assert [(chunk.file, chunk.rows, chunk.end is not None) for chunk in chunks] == [(0, 10, True)]
+
+
+async def test_all_of_it_is_encoded_by_one_thread_which_then_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+
+    def encode_lines(batch: pa.RecordBatch, schema: pa.Schema) -> memoryview:
+        threads.append(threading.current_thread())
+        return encoded(batch, schema)
+
+    encoded = jsonl.encode_lines
+    monkeypatch.setattr(jsonl, "encode_lines", encode_lines)
+    await encode([make_batch(number * 10, 10) for number in range(5)])
+    assert len(threads) == 5
+    assert set(threads) == {threads[0]} != {threading.main_thread()}
+    await asyncio.to_thread(threads[0].join)
 
 
 async def test_closing_early_closes_the_batches() -> None:

@@ -147,6 +147,7 @@ def shared_session() -> AioSession:
     return get_session()
 
 
+@cache
 def load_service_data() -> None:
     """What the first client of a process would hold up the event loop for, some tenths of a second."""
 

@@ -8,12 +8,13 @@ from botocore.loaders import JSONFileLoader
 
 from app.destinations import DESTINATIONS
 from app.destinations.s3.client import Connection, open_client
-from app.destinations.s3.roles import shared_session
+from app.destinations.s3.roles import load_service_data, shared_session
 from tests.destinations.harness import NETWORK
 
 
 async def test_the_first_client_of_a_process_that_has_prepared_reads_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
     shared_session.cache_clear()
+    load_service_data.cache_clear()
     await asyncio.to_thread(DESTINATIONS["S3Compatible"].prepare)
     read: list[Any] = []
 
