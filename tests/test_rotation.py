@@ -92,11 +92,15 @@ async def test_a_change_made_meanwhile_is_not_overwritten(runtime: Runtime, tena
     async with runtime.sessions.begin() as session:
         await session.execute(update(Export).values(destination_config=both.seal({"n": 7})))
         rotating = asyncio.create_task(rotate(runtime.sessions, both))
-        async with asyncio.timeout(30), runtime.sessions() as other:
-            waiting = text(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-            while not (await other.scalars(waiting)).one():
+        waiting = text(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        async with asyncio.timeout(30):
+            waits = 0
+            while not waits:
+                # Within one transaction, whoever asks again is told the same.
+                async with runtime.sessions() as other:
+                    waits = (await other.scalars(waiting)).one()
                 await asyncio.sleep(0.01)
     assert await rotating == Rotated(rotated=0, current=3)
     assert await opened(runtime, new) == ([7, 7, 7], [])
