@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from email.message import Message
 from time import monotonic
 from typing import Self
 from uuid import UUID
@@ -24,7 +25,7 @@ from sqlalchemy import select
 from app.models import Export, Run, RunStatus, SelectBy
 from app.runs.claims import ClaimRepository
 from app.scheduling.intervals import Window
-from benchmarks.s3_sink import METADATA, Objects, listen
+from benchmarks.s3_sink import METADATA, Objects, listening
 from benchmarks.service import END, START, Service, open_service
 from benchmarks.tables import Table
 
@@ -45,9 +46,9 @@ class Held(Objects):
 
     holding: int = 0
 
-    def ignores(self, headers: dict[bytes, bytes]) -> bool:
-        attempt = next((value for name, value in headers.items() if name.startswith(METADATA)), b"")
-        first = attempt.endswith(b"/1")
+    def ignores(self, headers: Message) -> bool:
+        attempt = next((value for name, value in headers.items() if name.lower().startswith(METADATA)), "")
+        first = attempt.endswith("/1")
         self.holding += first
         return first
 
@@ -195,5 +196,5 @@ class _Workers:
 
 @asynccontextmanager
 async def _serve(held: Held) -> AsyncIterator[tuple[Held, int]]:
-    async with await listen(held) as server:
-        yield held, server.sockets[0].getsockname()[1]
+    with listening(held) as port:
+        yield held, port

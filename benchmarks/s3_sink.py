@@ -1,17 +1,25 @@
 """An S3 server that throws everything away: ``python -m benchmarks.s3_sink PORT``.
 
-So that what is measured is the exporter and not an emulator: bodies are read into one buffer and counted. It remembers
+So that what is measured is the exporter and not an emulator: the system drops bodies without copying them. It remembers
 only sizes and metadata, which an exporter asks for; it checks nothing.
 """
 
-import asyncio
+import socket
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock, Thread
+from typing import Any, cast
 from urllib.parse import parse_qs
 
 BUFFER_BYTES = 1024 * 1024
-METADATA = b"x-amz-meta-"
-END_OF_HEAD = b"\r\n\r\n"
+METADATA = "x-amz-meta-"
+CREATED = b"<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>"
+COMPLETED = b'<CompleteMultipartUploadResult><ETag>"0"</ETag></CompleteMultipartUploadResult>'
+EMPTY = b"<ListBucketResult><Name>sink</Name><KeyCount>0</KeyCount></ListBucketResult>"
 
 
 @dataclass
@@ -19,95 +27,96 @@ class Objects:
     """What is remembered of them."""
 
     sizes: dict[str, int] = field(default_factory=dict)
-    metadata: dict[str, list[bytes]] = field(default_factory=dict)
+    metadata: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
+    """Every connection has a thread."""
 
-    def ignores(self, headers: dict[bytes, bytes]) -> bool:
+    def ignores(self, headers: Message) -> bool:
         """Whether a request is never answered."""
         return False
 
 
-class Sink(asyncio.BufferedProtocol):
-    """One connection."""
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
 
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
-        self._buffer = bytearray(BUFFER_BYTES)
-        self._head = b""
-        self._left = 0
-        """Bytes of the body that are still to come."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def get_buffer(self, sizehint: int) -> bytearray:
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        if nbytes < self._left:
-            self._left -= nbytes
-            return
-        rest = bytes(self._buffer[self._left : nbytes])
-        if self._left:
-            self._left = 0
-            self._transport.write(self._answer)
-        self._head += rest
-        while END_OF_HEAD in self._head:
-            head, _, rest = self._head.partition(END_OF_HEAD)
-            self._begin(head.split(b"\r\n"), len(rest))
-            self._head = rest[self._size :] if self._left == 0 else b""
-
-    def _begin(self, lines: list[bytes], there: int) -> None:
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines[1:])}
-        method, target, _ = lines[0].decode().split(" ")
-        path, _, query = target.partition("?")
-        self._size = int(headers.get(b"content-length", 0))
-        self._left = max(self._size - there, 0)
-        self._answer = (
-            b""
-            if self._objects.ignores(headers)
-            else self._answered(method, path, parse_qs(query, keep_blank_values=True), headers)
-        )
-        if headers.get(b"expect") and self._left:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if self._left == 0:
-            self._transport.write(self._answer)
-
-    def _answered(self, method: str, path: str, query: dict[str, list[str]], headers: dict[bytes, bytes]) -> bytes:
-        sizes, metadata = self._objects.sizes, self._objects.metadata
-        etag = b'ETag: "0"'
-        if method == "HEAD":
-            return _response([etag, b"Content-Length: %d" % sizes.get(path, 0), *metadata.get(path, [])])
-        if "partNumber" in query:
-            sizes[path] += self._size
-            return _response([etag], b"")
-        if method == "PUT" or "uploads" in query:
-            sizes[path] = self._size
-            metadata[path] = [name + b": " + value for name, value in headers.items() if name.startswith(METADATA)]
-        if "uploads" in query:
-            return _response(
-                [], b"<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>"
-            )
-        if "uploadId" in query:
-            return _response([], b'<CompleteMultipartUploadResult><ETag>"0"</ETag></CompleteMultipartUploadResult>')
-        if method == "GET":
-            return _response([], b"<ListBucketResult><Name>sink</Name><KeyCount>0</KeyCount></ListBucketResult>")
-        return _response([etag], b"")
+    def __init__(self, objects: Objects, port: int) -> None:
+        super().__init__(("127.0.0.1", port), Connection)
+        self.objects = objects
 
 
-def _response(headers: list[bytes], body: bytes | None = None) -> bytes:
-    length = [] if body is None else [b"Content-Length: %d" % len(body)]
-    head = b"\r\n".join([b"HTTP/1.1 200 OK", b"Content-Type: application/xml", *headers, *length])
-    return head + END_OF_HEAD + (body or b"")
+class Connection(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def _request(self) -> None:
+        objects = cast("Server", self.server).objects
+        size = int(self.headers.get("content-length", 0))
+        self._discard(size)
+        with objects.lock:
+            if not objects.ignores(self.headers):
+                self._serve(objects, size)
+
+    do_DELETE = do_GET = do_HEAD = do_POST = do_PUT = _request  # noqa: N815  the library's names
+
+    def _serve(self, objects: Objects, size: int) -> None:
+        path, _, text = self.path.partition("?")
+        query = parse_qs(text, keep_blank_values=True)
+        if self.command == "DELETE":
+            self._answer()
+        elif self.command == "HEAD":
+            self._answer({"Content-Length": str(objects.sizes.get(path, 0)), **objects.metadata.get(path, {})})
+        elif "partNumber" in query:
+            objects.sizes[path] += size
+            self._answer()
+        elif "uploadId" in query:
+            self._answer(body=COMPLETED)
+        elif self.command == "GET":
+            self._answer(body=EMPTY)
+        else:
+            objects.sizes[path] = size
+            objects.metadata[path] = {
+                name: of for name, of in self.headers.items() if name.lower().startswith(METADATA)
+            }
+            self._answer(body=CREATED if "uploads" in query else b"")
+
+    def _discard(self, size: int) -> None:
+        """What has come with the head, and then the rest, which the system drops (``tcp(7)``, ``MSG_TRUNC``)."""
+        if size:
+            size -= len(self.rfile.read(min(size, len(cast("Any", self.rfile).peek()))))
+        scratch = bytearray(min(size, BUFFER_BYTES))
+        while size:
+            dropped = self.connection.recv_into(scratch, min(size, BUFFER_BYTES), socket.MSG_TRUNC)
+            if not dropped:
+                raise ConnectionError("the client has gone")
+            size -= dropped
+
+    def _answer(self, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
+        self.send_response(200)
+        for name, value in {"ETag": '"0"', "Content-Length": str(len(body)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the library's name
+        """Nothing."""
 
 
-async def listen(objects: Objects, port: int = 0) -> asyncio.Server:
-    return await asyncio.get_running_loop().create_server(lambda: Sink(objects), "127.0.0.1", port)
+@contextmanager
+def listening(objects: Objects) -> Iterator[int]:
+    """Serves from a thread; the port."""
+    with Server(objects, 0) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
 
 
-async def main(port: int) -> None:
-    await (await listen(Objects(), port)).serve_forever()
+def main(arguments: Sequence[str]) -> None:
+    Server(Objects(), int(arguments[0])).serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    main(sys.argv[1:])

@@ -21,7 +21,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -214,11 +216,20 @@ def keep(connection: socket.socket) -> None:
             for descriptor in (*descriptors, 0, 1):
                 os.close(descriptor)
             _tell(stream, pid)
+            threading.Thread(target=_end_with, args=(connection, pid), daemon=True).start()
             _, status = os.waitpid(pid, 0)
             _tell(stream, status)
             os._exit(0)
     connection.close()
     run(request, descriptors)
+
+
+def _end_with(connection: socket.socket, pid: int) -> None:
+    """Nobody is left to ask for a process whose starter was killed: it would run for ever."""
+    with suppress(OSError):
+        while connection.recv(1):
+            pass
+    os.kill(pid, signal.SIGKILL)
 
 
 def _tell(stream: Any, number: int) -> None:

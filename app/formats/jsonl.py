@@ -82,15 +82,23 @@ _COMPRESSORS: Final[Mapping[str | None, Callable[[], Compressor]]] = {None: _pla
 def encode_lines(batch: pa.RecordBatch, schema: pa.Schema) -> memoryview:
     """A batch as UTF-8 lines, each ended by a newline."""
     pieces: list[Any] = []
-    lead = "{"
+    alike = ""
+    """What all lines have in common, since the last value that they do not."""
     for index, field in enumerate(schema):
         text = _as_json(batch.column(index), field)
-        pieces += [f"{lead}{json.dumps(field.name, ensure_ascii=False)}:{text.before}", text.values]
-        lead = f"{text.after},"
-    pieces.append(f"{lead[:-1]}}}\n")
+        alike += f"{',' if index else '{'}{json.dumps(field.name, ensure_ascii=False)}:{text.before}"
+        if text.values is not None:
+            pieces += [_scalar(alike), text.values]
+            alike = text.after
+    alike += "}\n"
+    if not pieces:
+        return memoryview(alike.encode() * batch.num_rows)
     # Large offsets: the lines of one batch may be longer than the 2 GiB that 32-bit offsets reach.
-    scalars = [pa.scalar(piece, pa.large_string()) if isinstance(piece, str) else piece for piece in pieces]
-    return _contents(pc.binary_join_element_wise(*scalars, pa.scalar("", pa.large_string())))
+    return _contents(pc.binary_join_element_wise(*pieces, _scalar(alike), _scalar("")))
+
+
+def _scalar(text: str) -> Any:
+    return pa.scalar(text, pa.large_string())
 
 
 def _contents(lines: Any) -> memoryview:
@@ -104,7 +112,8 @@ def _contents(lines: Any) -> memoryview:
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """A column as JSON text: ``before`` and ``after`` go around each of the values, none of which is null."""
+    """A column as JSON text: ``before`` and ``after`` go around each of the values, none of which is null. A column
+    that is the same in every row has no values, and is all ``before``."""
 
     values: Any
     before: str = ""
@@ -112,7 +121,11 @@ class _Text:
 
 
 def _as_json(column: Any, field: "pa.Field[Any]") -> _Text:
+    if column.null_count == len(column):
+        return _Text(None, "null")
     text = _encoder_of(field)(column)
+    if text.values is None:
+        return text
     values = text.values.cast(pa.large_string())
     if values.null_count == 0:
         return replace(text, values=values)
@@ -158,7 +171,10 @@ def _bytes(column: Any) -> bytes:
 
 
 def _quoted(column: Any) -> _Text:
-    if not _needs_escapes(_bytes(column)):
+    text = _bytes(column)
+    if not text and not column.null_count:
+        return _Text(None, '""')
+    if not _needs_escapes(text):
         return _Text(column, '"', '"')
     column = column.cast(pa.large_string())
     odd = pc.fill_null(pc.match_substring_regex(column, ESCAPED), False)

@@ -4,6 +4,7 @@ import gzip
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import permutations
 from typing import Any
 
 import brotli
@@ -60,6 +61,25 @@ def test_nasty_text_comes_back_equal(kind: Any) -> None:
 @given(st.lists(st.none() | st.text(st.characters(exclude_categories=["Cs"]))))
 def test_any_text_comes_back_equal(values: list[str | None]) -> None:
     assert read_back(values, pa.string()) == values
+
+
+SAME = {"null": [None, None], "empty": ["", ""]}
+"""Columns that are the same in every row."""
+
+
+@pytest.mark.parametrize("names", list(permutations(["null", "empty", "text"])), ids=" ".join)
+def test_columns_that_are_the_same_in_every_row_stand_where_they_are(names: Sequence[str]) -> None:
+    columns = {**SAME, "text": ["a", "b"]}
+    batch = pa.RecordBatch.from_pydict({name: pa.array(columns[name], pa.string()) for name in names})
+    found = lines(batch)
+    assert found == batch.to_pylist()
+    assert [list(line) for line in found] == [list(names)] * 2
+
+
+def test_rows_that_are_all_the_same_are_as_many() -> None:
+    batch = pa.RecordBatch.from_pydict({name: pa.array(values, pa.string()) for name, values in SAME.items()})
+    assert lines(batch) == batch.to_pylist()
+    assert lines(batch.slice(0, 0)) == []
 
 
 JSON_VALUES = st.recursive(
