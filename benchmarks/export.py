@@ -1,6 +1,7 @@
 """One worker process exporting one window to S3, against a bare COPY of the same rows and columns, discarded."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from app.scheduling.intervals import Window
 from benchmarks.processes import Watched
 from benchmarks.service import END, START, Service, open_service
 from benchmarks.tables import Table
-from benchmarks.worker import open_worker
+from benchmarks.worker import Done, Worker, open_worker
 
 CASES: Final[tuple[tuple[str, dict[str, Any], float], ...]] = (
     ("Parquet, zstd", {"file_format": "Parquet", "compression": "zstd"}, 1.6),
@@ -26,6 +27,18 @@ COLUMNS: Final = (
     "uuid::text, event, properties, distinct_id, person_id::text, person_properties, elements_chain, timestamp, "
     "created_at, inserted_at"
 )
+HEADINGS: Final = (
+    "",
+    "seconds",
+    "rows/s",
+    "ratio to COPY",
+    "target",
+    "CPU: worker, all others, idle",
+    "ratio if never idle",
+    "written",
+    "peak memory",
+    "event loop late, p99 (most)",
+)
 REPEATS: Final = 5
 TWICE: Final = 2.2
 """How many times as long two exports at once may take as one."""
@@ -35,7 +48,7 @@ LAG: Final = 0.050
 
 async def measure(rows: int) -> Table:
     table = Table(
-        ["", "seconds", "rows/s", "ratio to COPY", "target", "written", "peak memory", "event loop late, p99 (most)"],
+        HEADINGS,
         f"{rows:,} events; the best of {REPEATS}, a COPY before each; the S3 server discards what it is sent.",
     )
     async with open_service() as service:
@@ -44,11 +57,12 @@ async def measure(rows: int) -> Table:
             cases = [(name, target, *await _case(service, port, rows, config)) for name, config, target in CASES]
             one, two, worker = await _two_at_once(service, port)
     bare = min(copy for _, _, copy, *_ in cases)
-    table.add("bare `COPY`, binary, discarded", f"{bare:.2f}", f"{rows / bare:,.0f}", "1.00", "", "", "", "")
-    for name, target, copy, seconds, written, ended in cases:
-        cells = [f"{seconds:.2f}", f"{rows / seconds:,.0f}", f"{seconds / copy:.2f}", f"{target}"]
-        table.add(name, *cells, f"{written / 1e6:,.0f} MB", *_of(ended))
-    table.add("two of Parquet at once", f"{two:.2f}", f"{2 * rows / two:,.0f}", "", "", "", *_of(worker))
+    table.add("bare `COPY`, binary, discarded", f"{bare:.2f}", f"{rows / bare:,.0f}", "1.00", *[""] * 6)
+    for name, target, copy, done, ended in cases:
+        cells = [f"{done.seconds:.2f}", f"{rows / done.seconds:,.0f}", f"{done.seconds / copy:.2f}", f"{target}"]
+        written = f"{(done.run.bytes_exported or 0) / 1e6:,.0f} MB"
+        table.add(name, *cells, *_cpu(done, copy), written, *_of(ended))
+    table.add("two of Parquet at once", f"{two:.2f}", f"{2 * rows / two:,.0f}", *[""] * 5, *_of(worker))
     table.note += (
         f" Ratios are to the best COPY beside the same case. Two at once took {two / one:.2f} times as long as one in "
         f"the same process (target: {TWICE}). Target for the event loop: {LAG * 1000:.0f} ms."
@@ -56,9 +70,15 @@ async def measure(rows: int) -> Table:
     return table
 
 
-def _of(worker: Any) -> tuple[str, str]:
+def _of(worker: Worker) -> tuple[str, str]:
     lag = f"{worker.lag.p99 * 1000:.0f} ({worker.lag.most * 1000:.0f}) ms"
     return f"{worker.usage.peak_mib:.0f} MiB", lag
+
+
+def _cpu(done: Done, copy: float) -> tuple[str, str]:
+    cores, busy = os.cpu_count() or 1, done.cpu.process + done.cpu.others
+    idle = max(cores * done.seconds - busy, 0)
+    return f"{done.cpu.process:.2f}, {done.cpu.others:.2f}, {idle:.2f} s", f"{busy / cores / copy:.2f}"
 
 
 async def fill(service: Service, rows: int) -> None:
@@ -67,20 +87,19 @@ async def fill(service: Service, rows: int) -> None:
         await store.execute("VACUUM ANALYZE event_store.events")
 
 
-async def _case(service: Service, port: int, rows: int, config: dict[str, Any]) -> tuple[float, float, int, Any]:
-    """Seconds of the best COPY and of the best export, bytes written, and the worker, which has ended."""
-    copies, exports, written = [], [], 0
+async def _case(service: Service, port: int, rows: int, config: dict[str, Any]) -> tuple[float, Done, Worker]:
+    """Seconds of the best COPY, the best export, and the worker, which has ended."""
+    copies, exports = [], []
     async with open_worker(service) as worker:
         for _ in range(REPEATS):
             copies.append(await _copy(service))
             [done] = await worker.export(port, config, [Window(START, END)], SelectBy.TIMESTAMP)
             assert done.run.records_completed == rows
-            exports.append(done.seconds)
-            written = done.run.bytes_exported or 0
-    return min(copies), min(exports), written, worker
+            exports.append(done)
+    return min(copies), min(exports, key=lambda done: done.seconds), worker
 
 
-async def _two_at_once(service: Service, port: int) -> tuple[float, float, Any]:
+async def _two_at_once(service: Service, port: int) -> tuple[float, float, Worker]:
     """Seconds that one export takes, and two at once, the worker that has run them, which has ended."""
     [_, config, _], window = CASES[0], Window(START, END)
     ones, twos = [], []

@@ -7,6 +7,9 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
+
+import psutil
 
 
 @dataclass(frozen=True)
@@ -15,12 +18,37 @@ class Usage:
     peak_mib: float
 
 
+@dataclass(frozen=True)
+class Cpu:
+    """Seconds of the processors'."""
+
+    process: float
+    """What one process has used, with all its threads."""
+    others: float
+    """What everything else has."""
+
+    @classmethod
+    def now(cls, pid: int) -> Self:
+        """Since each began to count: only differences mean something."""
+        own = psutil.Process(pid).cpu_times()
+        all_ = psutil.cpu_times()
+        process = own.user + own.system
+        return cls(process, all_.user + all_.nice + all_.system + all_.irq + all_.softirq - process)
+
+    def since(self, before: Self) -> "Cpu":
+        return Cpu(self.process - before.process, self.others - before.others)
+
+
 class Watched:
     """A child process; ``stop`` or ``wait`` gives what it used."""
 
     def __init__(self, arguments: Sequence[str], env: Mapping[str, str], python: str = sys.executable) -> None:
         self._started = time.monotonic()
         self._process = subprocess.Popen([python, *arguments], env={**os.environ, **env}, stdout=subprocess.DEVNULL)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def wait(self) -> Usage:
         # wait4 tells the peak of this very child; getrusage would tell the largest of all.

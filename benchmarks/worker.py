@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from app.models import Export, Run, RunStatus, SelectBy
 from app.runs.claims import ClaimRepository
 from app.scheduling.intervals import Window
-from benchmarks.processes import Usage, Watched
+from benchmarks.processes import Cpu, Usage, Watched
 from benchmarks.service import Service
 
 
@@ -30,6 +30,8 @@ class Done:
 
     seconds: float
     run: Run
+    cpu: Cpu
+    """Of the worker, and of all others, while this export was made, and those that were made with it."""
 
 
 class Worker:
@@ -38,8 +40,9 @@ class Worker:
     usage: Usage
     lag: Lag
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, pid: int) -> None:
         self._service = service
+        self._pid = pid
         self._runs: list[Run] = []
 
     async def export(
@@ -47,11 +50,13 @@ class Worker:
     ) -> Sequence[Done]:
         """Windows, all at once, to the discarding server at ``port``."""
         run_ids = await self._claims(port, config, windows, select_by)
+        before = Cpu.now(self._pid)
         for run_id in run_ids:
             await self._service.runtime.queue.wake(run_id)
         runs = [await self._until_finished(run_id) for run_id in run_ids]
         self._runs += runs
-        return [Done((_end(run) - run.created_at).total_seconds(), run) for run in runs]
+        cpu = Cpu.now(self._pid).since(before)
+        return [Done((_end(run) - run.created_at).total_seconds(), run, cpu) for run in runs]
 
     def lag_of(self, looks: Sequence[tuple[float, float]]) -> Lag:
         times = [(run.created_at.timestamp(), _end(run).timestamp()) for run in self._runs]
@@ -100,10 +105,10 @@ class Worker:
 
 @asynccontextmanager
 async def open_worker(service: Service, slots: int = 1) -> AsyncIterator[Worker]:
-    worker = Worker(service)
     found = service.directory / f"worker-{uuid4()}.json"
     env = {**service.env, "BATCH_EXPORTS_WORKER_SLOTS": str(slots)}
     process = Watched(["-m", "benchmarks.probed_worker", str(found)], env)
+    worker = Worker(service, process.pid)
     try:
         await _until_listening(service)
         yield worker

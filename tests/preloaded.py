@@ -10,6 +10,7 @@ the end, its status.
 
 import asyncio
 import atexit
+import faulthandler
 import gc
 import importlib
 import json
@@ -33,6 +34,10 @@ from app.destinations import DESTINATIONS
 
 IMPORTED: Final = ("app.cli", "app.main", "app.pipeline.execute", "uvicorn.main", "worker.main", "tests.faults.world")
 """Nothing that is run as a program: that would be imported already when it is to be run."""
+TELL: Final = signal.SIGUSR1
+"""Makes a process say on standard error what it is doing."""
+TOLD: Final = "that was all"
+"""What it ends with."""
 INHERIT: Final = None
 PIPE: Final = asyncio.subprocess.PIPE
 
@@ -229,7 +234,8 @@ def _end_with(connection: socket.socket, pid: int) -> None:
     with suppress(OSError):
         while connection.recv(1):
             pass
-    os.kill(pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _tell(stream: Any, number: int) -> None:
@@ -249,7 +255,21 @@ def run(request: dict[str, Any], descriptors: list[int]) -> None:
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
     sys.argv = [request["module"], *request["arguments"]]
+    signal.signal(TELL, _tell_tasks)
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+
+
+def _tell_tasks(number: int, frame: Any) -> None:
+    faulthandler.dump_traceback(all_threads=True)
+    with suppress(RuntimeError):  # no event loop is running
+        for task in asyncio.all_tasks():
+            sys.stderr.write(f"{task.get_name()}\n")
+            awaited: Any = task.get_coro()
+            # A task's own stack is its outermost call alone.
+            while (frame := getattr(awaited, "cr_frame", None)) is not None:
+                sys.stderr.write(f"  {frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_qualname}\n")
+                awaited = awaited.cr_await
+    sys.stderr.write(f"{TOLD}\n")
 
 
 if __name__ == "__main__":

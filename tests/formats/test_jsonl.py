@@ -63,7 +63,7 @@ def test_any_text_comes_back_equal(values: list[str | None]) -> None:
     assert read_back(values, pa.string()) == values
 
 
-SAME = {"null": [None, None], "empty": ["", ""]}
+SAME: dict[str, list[Any]] = {"null": [None, None], "empty": ["", ""]}
 """Columns that are the same in every row."""
 
 

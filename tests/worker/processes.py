@@ -4,8 +4,9 @@ import asyncio
 import itertools
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -63,6 +64,14 @@ class Worker:
         self.process.kill()
         await self.process.wait()
 
+    async def report(self) -> None:
+        """For whoever reads of a failed test: what it has said, and what it is doing."""
+        if self.process.returncode is None:
+            self.process.send_signal(preloaded.TELL)
+            with suppress(AssertionError):
+                await self.says(preloaded.TOLD)
+        sys.stderr.write(f"{self.log_file.name}:\n{self.log}\n")
+
     async def terminate(self) -> int:
         """SIGTERM; the exit status."""
         self.process.terminate()
@@ -92,6 +101,9 @@ class Workers:
             yield worker
             if process.returncode is None:
                 assert await worker.terminate() == 0, worker.log
+        except BaseException:
+            await worker.report()
+            raise
         finally:
             if process.returncode is None:
                 process.send_signal(signal.SIGKILL)
