@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import statistics
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
@@ -39,7 +41,7 @@ HEADINGS: Final = (
     "peak memory",
     "event loop late, p99 (most)",
 )
-REPEATS: Final = 5
+REPEATS: Final = 7
 TWICE: Final = 2.2
 """How many times as long two exports at once may take as one."""
 LAG: Final = 0.050
@@ -49,36 +51,57 @@ LAG: Final = 0.050
 async def measure(rows: int) -> Table:
     table = Table(
         HEADINGS,
-        f"{rows:,} events; the best of {REPEATS}, a COPY before each; the S3 server discards what it is sent.",
+        f"{rows:,} events; the median of {REPEATS} (and the best), a COPY before each; the S3 server discards what it "
+        "is sent.",
     )
     async with open_service() as service:
         await fill(service, rows)
         async with discarding_store() as port:
-            cases = [(name, target, *await _case(service, port, rows, config)) for name, config, target in CASES]
-            one, two, worker = await _two_at_once(service, port)
-    bare = min(copy for _, _, copy, *_ in cases)
-    table.add("bare `COPY`, binary, discarded", f"{bare:.2f}", f"{rows / bare:,.0f}", "1.00", *[""] * 6)
-    for name, target, copy, done, ended in cases:
-        cells = [f"{done.seconds:.2f}", f"{rows / done.seconds:,.0f}", f"{done.seconds / copy:.2f}", f"{target}"]
-        written = f"{(done.run.bytes_exported or 0) / 1e6:,.0f} MB"
-        table.add(name, *cells, *_cpu(done, copy), written, *_of(ended))
-    table.add("two of Parquet at once", f"{two:.2f}", f"{2 * rows / two:,.0f}", *[""] * 5, *_of(worker))
+            cases = [await _case(service, port, rows, *case) for case in CASES]
+            ones, twos, worker = await _two_at_once(service, port)
+    bare = [seconds for case in cases for seconds in case.copies]
+    table.add("bare `COPY`, binary, discarded", *_times(bare, rows), "1.00", *[""] * 6)
+    for case in cases:
+        table.add(case.name, *case.cells(rows))
+    table.add("two of Parquet at once", *_times(twos, 2 * rows), *[""] * 5, *_of(worker))
+    times = statistics.median(twos) / statistics.median(ones)
     table.note += (
-        f" Ratios are to the best COPY beside the same case. Two at once took {two / one:.2f} times as long as one in "
-        f"the same process (target: {TWICE}). Target for the event loop: {LAG * 1000:.0f} ms."
+        f" Ratios are to the COPYs beside the same case. Two at once took {times:.2f} times as long as one in the same "
+        f"process (target: {TWICE}). Target for the event loop: {LAG * 1000:.0f} ms."
     )
     return table
+
+
+@dataclass(frozen=True)
+class Case:
+    """``worker`` has ended."""
+
+    name: str
+    target: float
+    copies: Sequence[float]
+    exports: Sequence[Done]
+    worker: Worker
+
+    def cells(self, rows: int) -> Sequence[str]:
+        seconds = [done.seconds for done in self.exports]
+        median, copy = statistics.median(seconds), statistics.median(self.copies)
+        ratio = f"{median / copy:.2f} ({min(seconds) / min(self.copies):.2f})"
+        [typical] = [done for done in self.exports if done.seconds == median]
+        cores, busy = os.cpu_count() or 1, typical.cpu.process + typical.cpu.others
+        cpu = f"{typical.cpu.process:.2f}, {typical.cpu.others:.2f}, {max(cores * median - busy, 0):.2f} s"
+        written = f"{(typical.run.bytes_exported or 0) / 1e6:,.0f} MB"
+        never_idle = f"{busy / cores / copy:.2f}"
+        return [*_times(seconds, rows), ratio, str(self.target), cpu, never_idle, written, *_of(self.worker)]
+
+
+def _times(seconds: Sequence[float], rows: int) -> tuple[str, str]:
+    median = statistics.median(seconds)
+    return f"{median:.2f} ({min(seconds):.2f})", f"{rows / median:,.0f}"
 
 
 def _of(worker: Worker) -> tuple[str, str]:
     lag = f"{worker.lag.p99 * 1000:.0f} ({worker.lag.most * 1000:.0f}) ms"
     return f"{worker.usage.peak_mib:.0f} MiB", lag
-
-
-def _cpu(done: Done, copy: float) -> tuple[str, str]:
-    cores, busy = os.cpu_count() or 1, done.cpu.process + done.cpu.others
-    idle = max(cores * done.seconds - busy, 0)
-    return f"{done.cpu.process:.2f}, {done.cpu.others:.2f}, {idle:.2f} s", f"{busy / cores / copy:.2f}"
 
 
 async def fill(service: Service, rows: int) -> None:
@@ -87,8 +110,7 @@ async def fill(service: Service, rows: int) -> None:
         await store.execute("VACUUM ANALYZE event_store.events")
 
 
-async def _case(service: Service, port: int, rows: int, config: dict[str, Any]) -> tuple[float, Done, Worker]:
-    """Seconds of the best COPY, the best export, and the worker, which has ended."""
+async def _case(service: Service, port: int, rows: int, name: str, config: dict[str, Any], target: float) -> Case:
     copies, exports = [], []
     async with open_worker(service) as worker:
         for _ in range(REPEATS):
@@ -96,11 +118,11 @@ async def _case(service: Service, port: int, rows: int, config: dict[str, Any]) 
             [done] = await worker.export(port, config, [Window(START, END)], SelectBy.TIMESTAMP)
             assert done.run.records_completed == rows
             exports.append(done)
-    return min(copies), min(exports, key=lambda done: done.seconds), worker
+    return Case(name, target, copies, exports, worker)
 
 
-async def _two_at_once(service: Service, port: int) -> tuple[float, float, Worker]:
-    """Seconds that one export takes, and two at once, the worker that has run them, which has ended."""
+async def _two_at_once(service: Service, port: int) -> tuple[Sequence[float], Sequence[float], Worker]:
+    """Seconds that one export takes, and two at once, and the worker that has run them, which has ended."""
     [_, config, _], window = CASES[0], Window(START, END)
     ones, twos = [], []
     async with open_worker(service, slots=2) as worker:
@@ -109,7 +131,7 @@ async def _two_at_once(service: Service, port: int) -> tuple[float, float, Worke
             two = await worker.export(port, config, [window, window], SelectBy.TIMESTAMP)
             ones.append(one.seconds)
             twos.append(max(done.seconds for done in two))
-    return min(ones), min(twos), worker
+    return ones, twos, worker
 
 
 @asynccontextmanager
