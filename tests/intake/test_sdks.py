@@ -62,6 +62,8 @@ def send_from_python(host: str, token: str, gzip: bool) -> tuple[list[str], list
         ]
         uuids.append(client.set(distinct_id="python-ada", properties={"name": "Ada"}))
         uuids.append(client.set_once(distinct_id="python-ada", properties={"name": "Eve", "plan": "team"}))
+        # Its threads send at once, in any order; the person is to be there before the last event.
+        client.flush()
         uuids.append(client.alias("python-ada", "python-alias"))
         flags = client.get_all_flags("python-ada")
     finally:
