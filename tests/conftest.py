@@ -33,6 +33,16 @@ ROOM = 8 * 1024**3
 """Bytes. Several test processes, each with a write-ahead log and the objects of its tests."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes comes first, so that nobody waits for it in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("first") is None)
+
+
+def pytest_collection_finish() -> None:
+    # What is there now stays: it need not be looked through again.
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """One stack per test process, with a migrated database to copy."""

@@ -189,9 +189,10 @@ def serve(path: str) -> None:
         importlib.import_module(name)
     for destination in DESTINATIONS.values():
         destination.prepare()
-    # Children would otherwise copy every page that collecting garbage looks at.
+    # Children would otherwise copy every page that collecting garbage looks at; and for tests, they look too often.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen(64)

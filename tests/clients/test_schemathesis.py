@@ -48,6 +48,7 @@ async def run(served: Served, directory: Path, half: Sequence[str]) -> tuple[str
     return out.decode(), json.loads(report.read_text())
 
 
+@pytest.mark.first
 @pytest.mark.usefixtures("only_this_machine")
 @pytest.mark.parametrize("half", HALVES.values(), ids=HALVES)
 async def test_every_answer_is_as_documented(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.destinations.s3 import store
 from app.destinations.s3.errors import location
 from app.errors import Misconfigured, RunError, Transient
 from tests.destinations.harness import S3Harness, make_target
@@ -30,12 +31,15 @@ async def test_an_object_is_copied_with_its_size_and_checksum(s3: S3Harness, tmp
     assert fetched.sha256 == hashlib.sha256(data).hexdigest()
 
 
-async def test_whatever_has_a_name_of_the_window_is_listed_however_much_it_is(s3: S3Harness) -> None:
+async def test_whatever_has_a_name_of_the_window_is_listed_however_much_it_is(
+    s3: S3Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "KEYS_AT_ONCE", 5)
     destination = s3.make(max_file_size_mb=1)
     target = make_target(destination)
     [file] = (await destination.write(make_tape().play(), target)).files
     stem = file.key.removesuffix(f"-0.{target.extension}")
-    others = {f"{stem}-{number}.{target.extension}" for number in range(1, 1005)}
+    others = {f"{stem}-{number}.{target.extension}" for number in range(1, 15)}
     foreign = {f"{stem}-1.parquet", f"{stem}1.{target.extension}", f"{stem}/x.{target.extension}"}
     async with s3.client() as client:
         for key in others | foreign:

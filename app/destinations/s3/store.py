@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client  # stubs: no part of an installation
 
 READ_BYTES: Final = 1024 * 1024
+KEYS_AT_ONCE: Final = 1000
+"""Of one answer to a listing: the most that S3 gives."""
 Changing = Literal["put_object", "complete_multipart_upload", "delete_object"]
 """Requests whose effect others see."""
 CHANGING: Final = frozenset({"PutObject", "CompleteMultipartUpload", "DeleteObject"})
@@ -78,7 +80,9 @@ class Bucket(ObjectStore):
         return Seen(head["ContentLength"], head["Metadata"].get(ATTEMPT_KEY), head.get("ETag", ""))
 
     async def keys(self, beginning: str) -> Sequence[str]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=beginning)
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.name, Prefix=beginning, PaginationConfig={"PageSize": KEYS_AT_ONCE}
+        )
         return [item["Key"] async for page in pages for item in page.get("Contents", [])]
 
     async def fetch(self, key: str, path: Path) -> Fetched | None:
