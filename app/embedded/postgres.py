@@ -145,7 +145,7 @@ class Postgres(Service):
             *(str(BINARIES / "initdb"), "-D", str(draft), "-U", "postgres", "--encoding=UTF8"),
             # The same collation on every machine, whatever locales it has installed.
             *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
-            # A random password is not to be guessed, however fast; stretching it takes clients 20 ms per connection.
+            # A random password is not to be guessed, however fast; stretching it doubles what a connection costs.
             *("--auth=scram-sha-256", f"--pwfile={password_file}", "-c", "scram_iterations=1", "--no-sync"),
         ]
         try:
