@@ -1,17 +1,21 @@
 """How reading Postgres ends, well or badly: told for what it is, and nothing left running at the server."""
 
 import asyncio
+import os
+import signal
 from dataclasses import replace
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.embedded.state import LOOPBACK, free_port
 from app.errors import Defect, Misconfigured, SetupError, SourceUnavailable
 from app.settings import Settings
 from app.sources import open_source
 from app.sources.base import Source
+from app.sources.postgres import reading
 from tests.sources.store import (
     BATCH_BYTES,
     QUERY,
@@ -45,24 +49,49 @@ async def test_closing_early_ends_the_query_at_the_server(source: Source, store:
 @pytest.mark.parametrize("times", [1, 3])
 async def test_cancelling_ends_a_query_that_is_waiting(source: Source, store: Connection, times: int) -> None:
     """Before its first row: the query waits for a lock, and its thread for the query."""
-    reading = asyncio.create_task(read(source))
+    task = asyncio.create_task(read(source))
     async with asyncio.timeout(20):
         while not [query for query in await queries(store) if "event_store" in query]:
             await asyncio.sleep(0.01)
     for _ in range(times):
-        reading.cancel()
+        task.cancel()
         await asyncio.sleep(0)
     with pytest.raises(asyncio.CancelledError):
-        await reading
+        await task
+    assert await none_left(store)
+
+
+@pytest.mark.usefixtures("locked")
+async def test_a_query_that_hangs_at_the_server_holds_up_nobody(
+    source: Source, store: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process stands still, as one does whose disk does not answer. Once it goes on, the query ends."""
+    monkeypatch.setattr(reading, "CLOSE_LIMIT", 0.1)
+    task = asyncio.create_task(read(source))
+    async with asyncio.timeout(20):
+        while not [query for query in await queries(store) if "event_store" in query]:
+            await asyncio.sleep(0.01)
+    pid = await store.fetchval(
+        "SELECT pid FROM pg_stat_activity "
+        "WHERE datname = current_database() AND application_name = 'batch-exports source'"
+    )
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        task.cancel()
+        with capture_logs() as told, pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(asyncio.shield(task), 20)
+        assert "is left to itself" in told[0]["event"]
+    finally:
+        os.kill(pid, signal.SIGCONT)
     assert await none_left(store)
 
 
 async def test_cancelling_while_it_connects_leaves_nothing(source: Source, store: Connection) -> None:
-    reading = asyncio.create_task(read(source))
+    task = asyncio.create_task(read(source))
     await asyncio.sleep(0)
-    reading.cancel()
+    task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await reading
+        await task
     assert await none_left(store)
 
 

@@ -8,6 +8,7 @@ from threading import Lock
 from typing import Final, TypeVar
 
 import pyarrow as pa
+import structlog
 from adbc_driver_manager import Error as AdbcError
 from adbc_driver_postgresql import StatementOptions, dbapi
 
@@ -17,7 +18,17 @@ from app.streams import see_through
 T = TypeVar("T")
 
 CANCEL_INTERVAL: Final = 0.2
-"""Seconds between requests to end a query: one that comes just before a statement begins has no effect."""
+"""Seconds between the first requests to end a query: one that comes just before a statement begins has no effect. Each
+pause is twice the one before."""
+LONGEST_INTERVAL: Final = 5.0
+CLOSE_LIMIT: Final = 30.0
+"""Seconds after which a query that does not end is left to itself, while it is asked on. A server may hang where
+nothing interrupts it, waiting for its disk, and a run is to end all the same."""
+
+_closing: Final[set[asyncio.Task[None]]] = set()
+"""Kept, for nobody waits for what has been left to itself."""
+
+log = structlog.get_logger(__name__)
 
 
 class Reading:
@@ -77,18 +88,30 @@ class Reading:
         return await self._call(following)
 
     async def close(self) -> None:
-        """End the query at the server, whatever the thread is doing with it, and wait for the thread."""
+        """End the query at the server, whatever the thread is doing with it, and wait for the thread, up to a limit."""
         self._closing = True
+        closing = asyncio.create_task(self._close())
+        _closing.add(closing)
+        closing.add_done_callback(_closing.discard)
         # Seen through: a cancelled run must not leave its query running, nor its connection open.
-        await see_through(self._close())
+        await see_through(self._closed(closing))
+
+    async def _closed(self, closing: "asyncio.Task[None]") -> None:
+        done, _ = await asyncio.wait({closing}, timeout=CLOSE_LIMIT)
+        if done:
+            closing.result()
+        else:
+            log.error("a query does not end, and is left to itself; look at the event store's server")
 
     async def _close(self) -> None:
         if not self._exhausted:
             # Merely closing the connection, the server would go on until it next wants to send.
             await asyncio.to_thread(self._cancel)
         closed = asyncio.get_running_loop().run_in_executor(self._thread, self._close_all)
-        while not (await asyncio.wait({closed}, timeout=CANCEL_INTERVAL))[0]:
+        pause = CANCEL_INTERVAL
+        while not (await asyncio.wait({closed}, timeout=pause))[0]:
             await asyncio.to_thread(self._cancel)
+            pause = min(2 * pause, LONGEST_INTERVAL)
         self._thread.shutdown(wait=False)
         closed.result()
 
