@@ -14,6 +14,7 @@ import structlog
 from app.db.engine import DATABASE_ERRORS
 from app.pipeline.execute import Executor
 from app.settings import WorkerSettings
+from app.timeouts import insisting
 from worker.memory import give_back
 
 CLAIM_LIMIT = 10.0
@@ -75,7 +76,7 @@ class RunPool:
     async def _work(self, stopping: asyncio.Event) -> bool:
         """Make one attempt at one run; False when there is none to be had."""
         try:
-            async with asyncio.timeout(CLAIM_LIMIT):
+            async with insisting(CLAIM_LIMIT):
                 claim = await self._executor.claim()
         except DATABASE_ERRORS as error:
             log.warning("no run claimed: the database does not answer", reason=type(error).__name__)

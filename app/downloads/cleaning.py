@@ -21,6 +21,7 @@ from app.errors import Misconfigured, RunError, SetupError
 from app.network import Network
 from app.repeating import repeating
 from app.runtime import Runtime
+from app.timeouts import insisting
 
 BATCH: Final = 20
 """Downloads of one pass."""
@@ -44,7 +45,7 @@ class Cleaner:
         if bucket is None:
             return False
         now = self.runtime.clock()
-        async with asyncio.timeout(DATABASE_LIMIT), self.runtime.sessions.begin() as session:
+        async with insisting(DATABASE_LIMIT), self.runtime.sessions.begin() as session:
             taken = await CleanUpRepository(session, now).take(BATCH, AGAIN_AFTER)
         for expired in taken:
             try:
@@ -57,7 +58,7 @@ class Cleaner:
                     # The store is away: the others of this pass would only wait for it one after another.
                     return False
                 continue
-            async with asyncio.timeout(DATABASE_LIMIT), self.runtime.sessions.begin() as session:
+            async with insisting(DATABASE_LIMIT), self.runtime.sessions.begin() as session:
                 await CleanUpRepository(session, now).note_removed(expired.run_id)
             log.info("files of a download deleted", run_id=str(expired.run_id), keys=deleted)
         return len(taken) == BATCH

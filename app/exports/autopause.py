@@ -4,7 +4,6 @@ Each failure is counted right after it was recorded, by the worker that recorded
 between, the row that waits to be counted is still there, and the next tick counts it.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +25,7 @@ from app.notifications.notices import Kind, Notice
 from app.notifications.outbox import Outbox
 from app.runs.repository import RunRepository
 from app.runtime import Runtime
+from app.timeouts import insisting
 
 WINDOWS: Final[Mapping[str, int]] = {
     Interval.EVERY_5_MINUTES: 12,
@@ -60,7 +60,7 @@ class AutoPause:
         A database that does not answer is no error here: the failure waits to be counted by a tick.
         """
         try:
-            async with asyncio.timeout(LIMIT), self.sessions.begin() as session:
+            async with insisting(LIMIT), self.sessions.begin() as session:
                 paused = await self._count(session, export_id)
         except DATABASE_ERRORS as error:
             log.warning("failures not counted yet", export_id=str(export_id), reason=type(error).__name__)

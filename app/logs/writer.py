@@ -17,6 +17,7 @@ from app.logs.lines import Line
 from app.logs.repository import LogRepository
 from app.settings import LogSettings
 from app.telemetry import LOG_LINES_DROPPED
+from app.timeouts import insisting
 
 BATCH = 500
 """Lines stored by one statement; so many are not kept waiting for more."""
@@ -72,7 +73,7 @@ class LogWriter:
             self._settle()
             return True
         try:
-            async with asyncio.timeout(FLUSH_LIMIT), self._sessions.begin() as session:
+            async with insisting(FLUSH_LIMIT), self._sessions.begin() as session:
                 await LogRepository(session).add(batch)
         except DATABASE_ERRORS as error:
             self._tries += 1

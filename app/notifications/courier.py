@@ -17,6 +17,7 @@ from app.notifications.claims import Parcel, ParcelRepository
 from app.notifications.sending import Sender
 from app.repeating import repeating
 from app.runtime import Runtime
+from app.timeouts import insisting
 
 AT_ONCE: Final = 8
 """Deliveries of one process at the same time."""
@@ -37,7 +38,7 @@ class Courier:
 
     async def deliver_due(self) -> int:
         """Make an attempt at a few of the deliveries that are due; how many these were."""
-        async with asyncio.timeout(DATABASE_LIMIT), self._runtime.sessions.begin() as session:
+        async with insisting(DATABASE_LIMIT), self._runtime.sessions.begin() as session:
             parcels = await ParcelRepository(session).claim(AT_ONCE, LEASE)
         # Each by itself: an attempt whose outcome is not recorded is simply made again.
         outcomes = await asyncio.gather(*(self._deliver(parcel) for parcel in parcels), return_exceptions=True)
@@ -56,7 +57,7 @@ class Courier:
             # Its text may hold anything, a secret too.
             log.exception("unexpected error in a notification", delivery_id=str(parcel.delivery_id))
             failure = DeliveryFailed(f"Unexpected {type(error).__name__}; the worker's log says more.")
-        async with asyncio.timeout(DATABASE_LIMIT), self._runtime.sessions.begin() as session:
+        async with insisting(DATABASE_LIMIT), self._runtime.sessions.begin() as session:
             await self._record(ParcelRepository(session), parcel, failure)
 
     async def _record(self, parcels: ParcelRepository, parcel: Parcel, failure: DeliveryFailed | None) -> None:

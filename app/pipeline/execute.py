@@ -34,6 +34,7 @@ from app.runs.limits import TIME_LIMITS
 from app.runtime import Runtime
 from app.scheduling.intervals import Window
 from app.telemetry import BYTES_EXPORTED, ROWS_EXPORTED, RUN_SECONDS, RUNS_FINISHED
+from app.timeouts import insisting
 
 SHUTDOWN_LIMIT = 5.0
 """Seconds that writing to the row may still take once the process is to end; after that the lease simply lapses."""
@@ -95,7 +96,7 @@ class Executor:
     async def hand_back(self, claim: Claim) -> None:
         """Let another worker have the run; nothing to one that has ended."""
         try:
-            async with asyncio.timeout(SHUTDOWN_LIMIT), self.runtime.sessions.begin() as session:
+            async with insisting(SHUTDOWN_LIMIT), self.runtime.sessions.begin() as session:
                 claims = ClaimRepository(session)
                 if await claims.hand_back(claim):
                     log.info("run handed back")
@@ -113,7 +114,7 @@ class Executor:
     async def _let_go(self, claim: Claim) -> None:
         """Free the window of a run that was cancelled. If it is another worker's, nothing happens."""
         try:
-            async with asyncio.timeout(SHUTDOWN_LIMIT), self.runtime.sessions.begin() as session:
+            async with insisting(SHUTDOWN_LIMIT), self.runtime.sessions.begin() as session:
                 await ClaimRepository(session).release(claim)
         except DATABASE_ERRORS as error:
             log.warning("window not freed; the lease will lapse", reason=type(error).__name__)
@@ -239,7 +240,7 @@ class Executor:
         unsure = False
         while True:
             try:
-                async with asyncio.timeout(RECORD_LIMIT), self.runtime.sessions.begin() as session:
+                async with insisting(RECORD_LIMIT), self.runtime.sessions.begin() as session:
                     claims = ClaimRepository(session)
                     recorded = await write(claims)
                     if not recorded and unsure:

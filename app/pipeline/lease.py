@@ -9,6 +9,7 @@ import structlog
 
 from app.clocks import elapsing
 from app.errors import LeaseLost
+from app.timeouts import insisting
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ class Lease:
             # Several tries, for a database that says nothing on one connection may do so on the next.
             limit = min(deadline - asked, self._patience / 3)
             try:
-                async with asyncio.timeout(max(0.0, limit)):
+                async with insisting(max(0.0, limit)):
                     held = await renew()
             except Exception as error:
                 # Whatever it is, the lease has not been renewed, and that alone decides.

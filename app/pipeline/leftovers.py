@@ -17,6 +17,7 @@ from app.pipeline.opening import open_destination
 from app.repeating import repeating
 from app.runs.leftovers import LeftoverRepository, Leftovers
 from app.runtime import Runtime
+from app.timeouts import insisting
 
 AGAIN_AFTER: Final = timedelta(minutes=10)
 """When a destination is asked once more that could not be cleaned up."""
@@ -45,13 +46,13 @@ class Sweeper:
                 await self._delete(left)
         except (RunError, TimeoutError) as error:
             log.warning("objects of an ended run not deleted", run_id=str(left.run_id), reason=str(error))
-            async with asyncio.timeout(DATABASE_LIMIT), self.runtime.sessions.begin() as session:
+            async with insisting(DATABASE_LIMIT), self.runtime.sessions.begin() as session:
                 await LeftoverRepository(session).put_off(left, AGAIN_AFTER)
         return True
 
     async def _claim(self) -> Leftovers | None:
         try:
-            async with asyncio.timeout(DATABASE_LIMIT), self.runtime.sessions.begin() as session:
+            async with insisting(DATABASE_LIMIT), self.runtime.sessions.begin() as session:
                 return await LeftoverRepository(session).claim(self.owner, self.runtime.settings.lease_ttl)
         except IntegrityError:
             return None  # the window is somebody's by now; later, then
