@@ -25,8 +25,8 @@ CLOSE_LIMIT: Final = 30.0
 """Seconds after which a query that does not end is left to itself, while it is asked on. A server may hang where
 nothing interrupts it, waiting for its disk, and a run is to end all the same."""
 
-_closing: Final[set[asyncio.Task[None]]] = set()
-"""Kept, for nobody waits for what has been left to itself."""
+_left: Final[set[asyncio.Task[None]]] = set()
+"""Ends of queries that are under way: nobody else keeps one that has been left to itself."""
 
 log = structlog.get_logger(__name__)
 
@@ -91,8 +91,8 @@ class Reading:
         """End the query at the server, whatever the thread is doing with it, and wait for the thread, up to a limit."""
         self._closing = True
         closing = asyncio.create_task(self._close())
-        _closing.add(closing)
-        closing.add_done_callback(_closing.discard)
+        _left.add(closing)
+        closing.add_done_callback(_left.discard)
         # Seen through: a cancelled run must not leave its query running, nor its connection open.
         await see_through(self._closed(closing))
 
